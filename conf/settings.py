@@ -1,0 +1,78 @@
+"""The only reader of the environment: where things lie, and the switches libraries need before they are imported."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# Analytics, update checks and start-up chatter of the libraries: off, unless the operator set the variable.
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a run finds and leaves things.
+
+    Attributes:
+        home: everything a run leaves, unless one of the next says otherwise (TUNEGATE_HOME).
+        store: fsspec URL of the artifact store (TUNEGATE_STORE).
+        tracking_uri: MLflow (MLFLOW_TRACKING_URI).
+        data: where relative dataset paths are looked for, after the recipe's folder (TUNEGATE_DATA).
+        threads: CPU threads of a training or evaluation (TUNEGATE_THREADS; default: the cores this process may use).
+        prefect_api_url: a Prefect server, or None for the ephemeral one (PREFECT_API_URL).
+    """
+
+    home: Path
+    store: str
+    tracking_uri: str
+    data: Path | None
+    threads: int
+    prefect_api_url: str | None
+
+
+def settings() -> Settings:
+    """Read the environment, now."""
+    home = Path(os.environ.get("TUNEGATE_HOME") or PROJECT / ".tunegate").expanduser().resolve()
+    data = os.environ.get("TUNEGATE_DATA")
+    return Settings(
+        home=home,
+        store=os.environ.get("TUNEGATE_STORE") or str(home / "store"),
+        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        data=Path(data).expanduser().resolve() if data else None,
+        threads=int(os.environ.get("TUNEGATE_THREADS") or len(os.sched_getaffinity(0))),
+        prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
+    )
+
+
+def prepare_environment(current: Settings) -> None:
+    """Set what libraries read at import: their homes below ours, their analytics off. Call before importing them."""
+    for name, value in environment(current).items():
+        os.environ.setdefault(name, value)
+
+
+def environment(current: Settings) -> dict[str, str]:
+    """The variables of `prepare_environment`, also for a process that we start."""
+    return {
+        **QUIET,
+        "TUNEGATE_HOME": str(current.home),
+        "PREFECT_HOME": str(current.home / "prefect"),
+        "HF_HOME": str(current.home / "store" / "raw" / "huggingface"),  # datasets leaves copies of raw rows there
+        "MLFLOW_TRACKING_URI": current.tracking_uri,
+        "OMP_NUM_THREADS": str(current.threads),
+    }

@@ -1,0 +1,155 @@
+"""The command line: parse, call, print, exit code. Holds no logic of a stage.
+
+Exit codes: 0 done · 1 failed · 2 a gate refused · 3 bad usage or a bad recipe.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conf.load import BadRecipe, load_recipe
+from conf.settings import Settings, prepare_environment, settings
+from tasks.errors import TunegateError
+
+if TYPE_CHECKING:
+    from conf.schema import Recipe
+    from tasks.results import Outcome
+
+FAILED, REFUSED, BAD_USAGE, INTERRUPTED = 1, 2, 3, 130
+
+_recipe = click.argument("recipe", type=click.Path(path_type=Path))
+_overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe."
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tunegate")
+def commands() -> None:
+    """Fine-tune LLMs behind gates."""
+
+
+@commands.command()
+@_recipe
+@_overrides
+@_as_json
+def validate(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check a recipe, all errors at once, without running anything."""
+    loaded = load_recipe(recipe, overrides, settings().data)
+    if as_json:
+        _print_json({"name": loaded.name, "digest": loaded.digest()})
+    else:
+        click.echo(f"{recipe}: good; {loaded.name}, digest {loaded.digest()[:12]}")
+
+
+@commands.command()
+@_recipe
+@_overrides
+@_as_json
+def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Take a recipe the whole way, up to a registered candidate."""
+    current = settings()
+    loaded = load_recipe(recipe, overrides, current.data)
+    prepare_environment(current)
+    _log_to_file(current)
+    outcome = _watched(loaded, as_json)
+    if as_json:
+        _print_json(_answer(outcome, current))
+    else:
+        _show(outcome, current)
+    if not outcome.verdict.passed:
+        sys.exit(REFUSED)
+
+
+def main() -> None:
+    """The entry point: every failure ends in one clear line and its exit code, never in a traceback."""
+    try:
+        commands.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("stopped; the same command goes on from here", INTERRUPTED)
+    except click.ClickException as error:
+        hint = error.ctx.get_usage() if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail("\n".join(filter(None, [error.format_message(), hint])), BAD_USAGE)
+    except BadRecipe as error:
+        _fail("\n".join(str(problem) for problem in error.problems), BAD_USAGE)
+    except TunegateError as error:
+        _fail(str(error), error.exit_code)
+    except Exception as error:  # the last line of defence: a person gets a line, the log gets the rest
+        logging.getLogger("tunegate").exception("unexpected")
+        _fail(f"unexpected {type(error).__name__}; the details: {_log_file(settings())}", FAILED)
+
+
+def _watched(recipe: Recipe, quiet: bool) -> Outcome:
+    """Run the flow under the live display of stages."""
+    from flows.retrain import retrain
+    from flows.terminal import StageBoard
+    from tasks.progress import listening
+
+    if quiet:
+        return retrain(recipe)
+    with StageBoard() as board, listening(board):
+        return retrain(recipe)
+
+
+def _show(outcome: Outcome, current: Settings) -> None:
+    from rich.console import Console
+
+    from flows import terminal
+
+    console = Console()
+    console.print(terminal.outcome(outcome.evaluation, outcome.verdict))
+    prefect_ui = f"PREFECT_HOME={current.home / 'prefect'} prefect server start"
+    mlflow_ui = f"mlflow ui --backend-store-uri {current.tracking_uri}"
+    console.print(terminal.next_steps(_page(outcome, current), prefect_ui, mlflow_ui), soft_wrap=True)
+
+
+def _page(outcome: Outcome, current: Settings) -> Path:
+    from tasks.artifacts import Store
+
+    return Store.of(current).open(outcome.page.page)
+
+
+def _answer(outcome: Outcome, current: Settings) -> dict[str, Any]:
+    return {
+        "passed": outcome.verdict.passed,
+        "gates": [gate.model_dump(mode="json") for gate in outcome.verdict.gates],
+        "metrics": {f"{m.arm}/{m.name}": m.value for m in outcome.evaluation.metrics},
+        "candidate": outcome.candidate.model_dump(mode="json", include={"name", "version", "model_uri", "run_id"}),
+        "adapter_sha256": outcome.adapter.weights.sha256,
+        "report": str(_page(outcome, current)),
+    }
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, indent=1, sort_keys=True))
+
+
+def _log_file(current: Settings) -> Path:
+    return current.home / "logs" / "tunegate.log"
+
+
+def _log_to_file(current: Settings) -> None:
+    """Send what libraries have to say to a file: the terminal belongs to the display of stages."""
+    _log_file(current).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    logging.basicConfig(
+        filename=_log_file(current), level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    logging.captureWarnings(True)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

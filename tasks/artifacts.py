@@ -1,0 +1,224 @@
+"""The artifact store: files under one fsspec URL, a folder a stage and key, the manifest written last.
+
+A reader trusts only a folder with a manifest. A file is verified against its digest before its first use in a process.
+Never deletes a folder that has a manifest, but for the raw rows that `forget` takes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import fsspec
+from filelock import FileLock
+from pydantic import BaseModel
+
+from conf.settings import Settings
+from tasks.errors import DigestMismatch, StoreError
+from tasks.results import Artifact, Result
+
+R = TypeVar("R", bound=Result)
+
+
+def sha256_of(path: Path) -> str:
+    """Sha256 (64 hex digits) of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Workspace:
+    """What one stage is given: the store to read from, a temporary folder to write to, and the names of both."""
+
+    def __init__(self, store: Store, stage: str, key: str, folder: Path) -> None:
+        self.store = store
+        self.stage = stage
+        self.key = key
+        self.folder = folder
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for work in progress, e.g. checkpoints. Outlives a crash; goes when the stage is done."""
+        return self.store.scratch(self.stage, self.key)
+
+    def open(self, artifact: Artifact) -> Path:
+        """The verified local file of an artifact of the store."""
+        return self.store.open(artifact)
+
+    def open_folder(self, files: tuple[Artifact, ...]) -> Path:
+        """The local folder that holds the verified files, e.g. a model; all must lie in one folder."""
+        folders = {self.store.open(file).parent for file in files}
+        return folders.pop()
+
+    def artifact(self, name: str) -> Artifact:
+        """The record of a file that the stage wrote into `folder` under the relative path `name`."""
+        file = self.folder / name
+        return Artifact(path=f"{self.stage}/{self.key}/{name}", sha256=sha256_of(file), bytes=file.stat().st_size)
+
+
+class Store:
+    """Results by stage and key.
+
+    Args:
+        url: an fsspec URL or a local folder.
+        cache: a local folder for downloads, locks and work in progress.
+    """
+
+    def __init__(self, url: str, cache: Path) -> None:
+        self.fs, self.root = fsspec.core.url_to_fs(url)
+        self.cache = cache
+        self.local = isinstance(self.fs, fsspec.implementations.local.LocalFileSystem)
+        self._verified: set[Artifact] = set()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Store:
+        """The store that the settings name."""
+        return cls(settings.store, settings.home / "cache")
+
+    def find(self, stage: str, key: str, kind: type[R], *, rows_may_be_gone: bool = False) -> R | None:
+        """The finished result, or None. A folder whose files are missing or short counts as unfinished."""
+        manifest = self.manifest(stage, key)
+        if manifest is None:
+            return None
+        result = kind.model_validate(manifest["result"])
+        if not rows_may_be_gone and not all(self.has(artifact) for artifact in _artifacts_of(result, stage, key)):
+            return None
+        return result
+
+    def manifest(self, stage: str, key: str) -> dict[str, object] | None:
+        """The manifest of a finished stage, or None."""
+        path = f"{self.root}/{stage}/{key}/manifest.json"
+        try:
+            content = json.loads(self.fs.cat_file(path))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return content if isinstance(content, dict) else None
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether the file is there in its full length; its content is verified by `open`."""
+        try:
+            return bool(self.fs.size(f"{self.root}/{artifact.path}") == artifact.bytes)
+        except FileNotFoundError:
+            return False
+
+    def open(self, artifact: Artifact) -> Path:
+        """The local path of the file, verified.
+
+        Raises:
+            StoreError: the file is gone.
+            DigestMismatch: its content is not what its digest says.
+        """
+        remote = f"{self.root}/{artifact.path}"
+        local = Path(remote) if self.local else self.cache / "downloads" / artifact.path
+        if artifact in self._verified and local.exists():
+            return local
+        if not self.local and not local.exists():
+            local.parent.mkdir(parents=True, exist_ok=True)
+            part = local.with_suffix(".part")
+            self.fs.get_file(remote, str(part))
+            part.replace(local)
+        if not local.exists():
+            raise StoreError(f"{artifact.path}: gone from the store {self.root}; run again to make it anew")
+        if sha256_of(local) != artifact.sha256:
+            raise DigestMismatch(
+                f"{artifact.path}: its content is not what its digest says; delete its folder, run again"
+            )
+        self._verified.add(artifact)
+        return local
+
+    def scratch(self, stage: str, key: str) -> Path:
+        folder = self.cache / "work" / stage / key
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    @contextlib.contextmanager
+    def writing(self, stage: str, key: str) -> Iterator[Workspace]:
+        """Give a stage its workspace. Holds a lock, so that two runs never do the same work at once.
+
+        Raises:
+            StoreError: no space left, or the folder cannot be written.
+        """
+        try:
+            (self.cache / "locks").mkdir(parents=True, exist_ok=True)
+            with FileLock(self.cache / "locks" / f"{stage}-{key}.lock"):
+                temporary = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=self._temporary_root()))
+                try:
+                    yield Workspace(self, stage, key, temporary)
+                finally:
+                    shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise StoreError(f"{self.root}: {error.strerror}; free space or set TUNEGATE_HOME elsewhere") from error
+            raise
+
+    def commit(self, workspace: Workspace, result: Result, evidence: dict[str, object]) -> None:
+        """Move the workspace's files to their place, then write the manifest: from here on the stage is done."""
+        place = f"{self.root}/{workspace.stage}/{workspace.key}"
+        if self.fs.exists(place):
+            self.fs.rm(place, recursive=True)  # files without a manifest, left by a crash
+        if self.local:
+            Path(place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            workspace.folder.rename(place)
+        else:
+            for file in sorted(workspace.folder.rglob("*")):
+                if file.is_file():
+                    self.fs.put_file(str(file), f"{place}/{file.relative_to(workspace.folder).as_posix()}")
+        manifest = json.dumps({**evidence, "result": result.model_dump(mode="json")}, indent=1, sort_keys=True)
+        if self.local:
+            write_atomically(Path(place) / "manifest.json", manifest)
+        else:
+            self.fs.pipe_file(f"{place}/manifest.json", manifest.encode())
+        shutil.rmtree(self.cache / "work" / workspace.stage / workspace.key, ignore_errors=True)
+
+    def forget(self, artifacts: tuple[Artifact, ...]) -> None:
+        """Delete files, raw rows as a rule. Their digests and counts stay in the manifest."""
+        for artifact in artifacts:
+            with contextlib.suppress(FileNotFoundError):
+                self.fs.rm_file(f"{self.root}/{artifact.path}")
+
+    def _temporary_root(self) -> Path:
+        # on the store's own disk, so that the last step is a rename
+        root = Path(self.root) / ".tmp" if self.local else self.cache / "tmp"
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return root
+
+
+def _artifacts_of(result: Result, stage: str, key: str) -> list[Artifact]:
+    """The files that the result itself owns, wherever they stand in it."""
+    found: list[Artifact] = []
+
+    def walk(value: object) -> None:
+        if isinstance(value, Artifact):
+            if value.path.startswith(f"{stage}/{key}/"):
+                found.append(value)
+        elif isinstance(value, tuple):
+            for item in value:
+                walk(item)
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name))
+
+    walk(result)
+    return found

@@ -1,0 +1,61 @@
+"""Every error that the product raises on purpose, and the exit code each ends in.
+
+    TunegateError             1  something failed; the message says what, where, and what to do
+    ├── RecipeError           3  the recipe or the command line is wrong
+    ├── DataError             1  the rows cannot be used: empty, all rejected, overlapping sides
+    ├── ModelError            1  the base model cannot be read or fetched
+    ├── StoreError            1  the artifact store: no space, not writable
+    │   └── DigestMismatch    1  a file is not the one its digest names
+    ├── TrainingError         1  the training process ended badly
+    └── GateRefused           2  a gate or a critical expectation said no
+
+A message is one line, names the file or field, and never quotes a value that may be personal.
+"""
+
+from __future__ import annotations
+
+
+class TunegateError(Exception):
+    """The root: whatever the product refuses or fails at."""
+
+    exit_code = 1
+
+
+class RecipeError(TunegateError):
+    """A wrong recipe or command line; `problems` holds one line for each thing wrong."""
+
+    exit_code = 3
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DataError(TunegateError):
+    """Rows that cannot be used."""
+
+
+class ModelError(TunegateError):
+    """A base model that cannot be read or fetched."""
+
+
+class StoreError(TunegateError):
+    """An artifact store that cannot be read or written."""
+
+
+class DigestMismatch(StoreError):
+    """A file whose content is not what its digest says."""
+
+
+class TrainingError(TunegateError):
+    """A training process that ended badly."""
+
+
+class GateRefused(TunegateError):
+    """A gate, or a critical expectation, that refused; `refusals` holds one line a gate."""
+
+    exit_code = 2
+
+    def __init__(self, *refusals: str) -> None:
+        super().__init__("\n".join(refusals))
+        self.refusals = refusals

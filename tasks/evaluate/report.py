@@ -1,0 +1,65 @@
+"""The evaluation's report as JSON: figures, closed sets and counts. Pure, and never holds a text of a row.
+
+    {"task", "n_rows", "labels",
+     "arms": {"base" | "tuned": {
+         "metrics": {name: value},
+         "per_class": {label: {"precision", "recall", "f1", "support"}},             classification
+         "per_field": {field: {"f1", "accuracy", "support", "per_class", "confusion"}},  structured output
+         "confusion": {"labels", "matrix", "field"}}}}
+
+A matrix has a row an expected label and a column an answered one. `confusion` of structured output is that of the first
+field whose values the schema lists; `field` is its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from conf.schema import TaskKind
+from tasks.evaluate.metrics import ClassScore, Confusion, FieldScore, Scores
+
+
+def build(task: TaskKind, n_rows: int, labels: Sequence[str], arms: Mapping[str, Scores]) -> dict[str, Any]:
+    """The report of both arms; `labels` is the closed set of a classification."""
+    return {
+        "task": task,
+        "n_rows": n_rows,
+        "labels": sorted(labels),
+        "arms": {arm: _arm(scores) for arm, scores in arms.items()},
+    }
+
+
+def _arm(scores: Scores) -> dict[str, Any]:
+    report: dict[str, Any] = {"metrics": scores.metrics}
+    if scores.classes:
+        report["per_class"] = _classes(scores.classes)
+    if scores.confusion:
+        report["confusion"] = _confusion(scores.confusion)
+    if scores.fields:
+        report["per_field"] = {field.name: _field(field) for field in scores.fields}
+        shown = next((field for field in scores.fields if field.confusion), None)
+        if shown and shown.confusion:
+            report["confusion"] = {**_confusion(shown.confusion), "field": shown.name}
+    return report
+
+
+def _field(field: FieldScore) -> dict[str, Any]:
+    return {
+        "f1": field.macro_f1,
+        "accuracy": field.accuracy,
+        "support": field.support,
+        "per_class": _classes(field.classes),
+        "confusion": _confusion(field.confusion) if field.confusion else None,
+    }
+
+
+def _classes(classes: Sequence[ClassScore]) -> dict[str, Any]:
+    return {
+        score.label: {"precision": score.precision, "recall": score.recall, "f1": score.f1, "support": score.support}
+        for score in classes
+    }
+
+
+def _confusion(confusion: Confusion) -> dict[str, Any]:
+    return {"labels": list(confusion.labels), "matrix": [list(row) for row in confusion.matrix]}

@@ -1,0 +1,13 @@
+"""The record in MLflow: the run, what it logs, and the candidate it registers.
+
+runs       the MLflow run that belongs to a training
+record     datasets, parameters, metrics, files and the adapter of that run
+candidate  the verdict, and where it passed, the model version under the alias `challenger`
+load       a registered adapter, ready to answer
+"""
+
+from tasks.register.candidate import register_candidate
+from tasks.register.record import record_run
+from tasks.register.runs import open_run
+
+__all__ = ["open_run", "record_run", "register_candidate"]

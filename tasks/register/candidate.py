@@ -1,0 +1,94 @@
+"""Attach the verdict to the run and, where it passed, register the adapter as the challenger.
+
+Never touches the production model: only a promotion may.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from conf.schema import Recipe
+from conf.settings import Settings
+from tasks.artifacts import Workspace
+from tasks.register.runs import client
+from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
+
+CHALLENGER = "challenger"
+
+
+def register_candidate(
+    recipe: Recipe,
+    split: Split,
+    adapter: Adapter,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    page: Report,
+    recorded: Recorded,
+    *,
+    settings: Settings,
+    workspace: Workspace,
+) -> Candidate:
+    """Register the adapter under `<name>-candidates`; one version an adapter, however often its gates are edited.
+
+    A refused adapter gets no version; if it is the challenger by an earlier verdict, it stops being it.
+    """
+    import mlflow
+
+    registry = client(settings)
+    with mlflow.start_run(run_id=recorded.run_id):
+        mlflow.log_dict(verdict.model_dump(mode="json"), "verdict.json")
+        mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}), "recipe.resolved.json")
+        mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}, exclude_unset=True), "recipe.given.yaml")
+        mlflow.log_artifact(str(workspace.open(page.page)))
+        mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused"})
+    name = f"{recipe.registered_name}-candidates"
+    tags = {
+        "recipe_digest": recipe.digest(),
+        "split_digest": split.digest,
+        "adapter_sha256": adapter.weights.sha256,
+        "evaluation_digest": evaluation.digest,
+        "verdict_digest": verdict.digest,
+        "validation_status": "pending" if verdict.passed else "rejected",
+    }
+    version = _version_of(registry, name, recorded.model_id)
+    if verdict.passed:
+        version = version or _new_version(registry, name, recorded)
+        registry.set_registered_model_alias(name, CHALLENGER, version)
+    elif version and _challenger(registry, name) == version:
+        registry.delete_registered_model_alias(name, CHALLENGER)
+    if version:
+        for tag, value in tags.items():
+            registry.set_model_version_tag(name, version, tag, value)
+    (workspace.folder / "candidate.json").write_text(json.dumps({"name": name, "version": version, **tags}))
+    return Candidate(
+        key=workspace.key,
+        parents=(adapter.digest, evaluation.digest, verdict.digest),
+        note=workspace.artifact("candidate.json"),
+        name=name,
+        version=version,
+        model_uri=f"models:/{name}@{CHALLENGER}" if verdict.passed else f"models:/{recorded.model_id}",
+        run_id=recorded.run_id,
+    )
+
+
+def _version_of(registry: Any, name: str, model_id: str) -> str | None:
+    found = [v for v in registry.search_model_versions(f"name = '{name}'") if model_id in (v.model_id, v.source)]
+    return str(found[0].version) if found else None
+
+
+def _challenger(registry: Any, name: str) -> str | None:
+    return {str(k): str(v) for k, v in registry.get_registered_model(name).aliases.items()}.get(CHALLENGER)
+
+
+def _new_version(registry: Any, name: str, recorded: Recorded) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        registry.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"models:/{recorded.model_id}"
+    version = registry.create_model_version(name, source, run_id=recorded.run_id, model_id=recorded.model_id)
+    return str(version.version)

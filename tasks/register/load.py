@@ -1,0 +1,113 @@
+"""Answer with a registered adapter: `python -m tasks.register.load models:/demo-candidates@challenger "my text"`.
+
+Loads the adapter as it was evaluated: the same base (by digest), quantisation and prompt. Never merges or unpickles.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from conf.schema import Model, Prompt, Quantization
+from conf.settings import Settings, prepare_environment, settings
+from tasks.artifacts import Store, sha256_of
+from tasks.errors import DigestMismatch, ModelError
+from tasks.register.record import FORM
+from tasks.register.runs import client
+from tasks.results import Base
+from tasks.rows import Message
+from tasks.train.model import device_of, load_base, load_tokenizer
+from tasks.train.prompts import encode_prompt
+
+
+class Answerer:
+    """A model that answers rows of the columns that its prompt's template names, greedily and one at a time."""
+
+    def __init__(self, model: Any, tokenizer: Any, prompt: Prompt, quantization: Quantization, limit: int) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._dtype = quantization.bnb_4bit_compute_dtype
+        self._limit = limit
+        self._template = SandboxedEnvironment(undefined=StrictUndefined).from_string(prompt.user or "{{ prompt }}")
+
+    def answer(self, row: Mapping[str, str]) -> str:
+        """The answer to one row, without special tokens."""
+        return self.complete(self._template.render(row))
+
+    def complete(self, question: str) -> str:
+        """The answer to a question that is rendered already."""
+        import torch
+
+        messages: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
+        if self._prompt.system:
+            messages.insert(0, {"role": "system", "content": self._prompt.system})
+        device = self._model.device
+        ids = torch.tensor([encode_prompt(messages, self._prompt, self._tokenizer)], device=device)
+        with torch.inference_mode(), torch.autocast(device.type, dtype=getattr(torch, self._dtype)):
+            generated = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=self._limit,
+                do_sample=False,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        return str(self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+
+
+def load_answerer(model_uri: str, current: Settings) -> Answerer:
+    """Load `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `models:/m-ID`.
+
+    Raises:
+        DigestMismatch: the adapter's weights are not those that were registered.
+        ModelError: the base is not in the store.
+    """
+    import mlflow
+    from peft import PeftModel
+
+    registry = client(current)
+    folder = Path(mlflow.artifacts.download_artifacts(model_uri, tracking_uri=current.tracking_uri))
+    if sha256_of(next(folder.glob("*.safetensors"))) != _registered_sha256(registry, model_uri):
+        raise DigestMismatch(f"{model_uri}: the weights are not those that were registered")
+    form = json.loads((folder / FORM).read_text(encoding="utf-8"))
+    base = Base.model_validate(form["base"])
+    store = Store.of(current)
+    if not all(store.has(file) for file in base.files):
+        raise ModelError(f"{model_uri}: its base {base.name} is not in the store {store.root}; run its recipe again")
+    base_folder = {store.open(file).parent for file in base.files}.pop()
+    quantization = Quantization.model_validate(form["quantization"])
+    frozen = load_base(base_folder, Model.model_validate(form["model"]), quantization, device_of())
+    model = PeftModel.from_pretrained(frozen, folder).eval()
+    prompt = Prompt.model_validate(form["prompt"])
+    return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"])
+
+
+def _registered_sha256(registry: Any, model_uri: str) -> str:
+    """The digest that the registry, not the folder, holds of the weights."""
+    place = model_uri.removeprefix("models:/")
+    if "@" in place:
+        name, alias = place.split("@")
+        return str(registry.get_model_version_by_alias(name, alias).tags["adapter_sha256"])
+    if "/" in place:
+        name, version = place.split("/")
+        return str(registry.get_model_version(name, version).tags["adapter_sha256"])
+    return str(registry.get_logged_model(place).tags["tunegate.adapter_sha256"])
+
+
+def main(arguments: list[str]) -> int:
+    """Print the answer to one question."""
+    current = settings()
+    prepare_environment(current)
+    uri, question = arguments
+    sys.stdout.write(load_answerer(uri, current).complete(question) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,148 @@
+"""Write a training's whole record into its MLflow run. Never logs a raw row, nor a text that scrubbing did not see."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from conf.schema import Recipe, flat
+from conf.settings import Settings
+from tasks.artifacts import Workspace
+from tasks.register.runs import client
+from tasks.results import Adapter, Base, CheckedData, Evaluation, Prepared, Recorded, Side, SmokeTest
+
+FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
+
+
+def record_run(
+    recipe: Recipe,
+    prepared: Prepared,
+    base: Base,
+    smoke: SmokeTest,
+    adapter: Adapter,
+    evaluation: Evaluation,
+    *,
+    settings: Settings,
+    run_id: str,
+    workspace: Workspace,
+) -> Recorded:
+    """Log datasets, parameters, metrics, reports, predictions and the adapter. Safe to repeat after a crash."""
+    import mlflow
+
+    registry = client(settings)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.log_params(_params(recipe))
+        mlflow.set_tags(_tags(prepared, base, adapter, evaluation))
+        for context, side in _sides(prepared):
+            _log_dataset(recipe, context, side, workspace)
+        _log_files(prepared.checked, smoke, adapter, evaluation, workspace)
+        mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), "lineage.json")
+        model_id = _log_adapter(recipe, base, adapter, run_id, workspace)
+        for metric in evaluation.metrics:
+            of_model = {"model_id": model_id} if metric.arm == "tuned" else {}
+            mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value, **of_model)
+        registry.log_metric(run_id, "train/tokens", adapter.train_tokens)
+    (workspace.folder / "recorded.json").write_text(json.dumps({"run_id": run_id, "model_id": model_id}))
+    return Recorded(
+        key=workspace.key,
+        parents=(adapter.digest, evaluation.digest),
+        note=workspace.artifact("recorded.json"),
+        run_id=run_id,
+        model_id=model_id,
+    )
+
+
+def form(recipe: Recipe, base: Base) -> dict[str, Any]:
+    """What a reader of the adapter needs to ask it as it was trained and evaluated."""
+    return {
+        "base": base.model_dump(mode="json"),
+        "model": recipe.model.model_dump(mode="json"),
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "quantization": recipe.quantization.model_dump(mode="json"),
+        "max_new_tokens": recipe.evaluation.max_new_tokens,
+    }
+
+
+def _params(recipe: Recipe) -> dict[str, Any]:
+    # gates may change after the training and parameters may not: they stand in the verdict
+    values = {name: value for name, value in flat(recipe).items() if not name.startswith(("gates", "folder"))}
+    return {name: value if len(str(value)) <= 500 else f"{str(value)[:497]}…" for name, value in values.items()}
+
+
+def _tags(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluation) -> dict[str, str]:
+    return {
+        "tunegate.base_sha256": base.source_sha256,
+        "tunegate.adapter_sha256": adapter.weights.sha256,
+        "tunegate.split_digest": prepared.split.digest,
+        "tunegate.evaluation_digest": evaluation.digest,
+    }
+
+
+def _sides(prepared: Prepared) -> list[tuple[str, Side]]:
+    split = prepared.split
+    return [("training", split.train), ("validation", split.validation), ("test", split.test)]
+
+
+def _log_dataset(recipe: Recipe, context: str, side: Side, workspace: Workspace) -> None:
+    """Log the side's schema, size and digest; MLflow's own digest does not see every row, so ours is given."""
+    import mlflow
+    import pandas as pd
+
+    frame = pd.read_parquet(workspace.open(side.rows), columns=["id", "group", "label", "source"])
+    dataset = mlflow.data.from_pandas(
+        frame, source=side.rows.path, name=f"{recipe.name}-{context}", digest=side.rows.sha256[:36]
+    )
+    mlflow.log_input(dataset, context=context, tags={"sha256": side.rows.sha256, "rows": str(side.n_rows)})
+
+
+def _log_files(
+    checked: CheckedData, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, workspace: Workspace
+) -> None:
+    import mlflow
+
+    for folder, artifact in (
+        ("check", checked.report),
+        ("check", checked.rejected),
+        ("smoke", smoke.report),
+        ("train", adapter.history),
+        ("evaluation", evaluation.report),
+        ("evaluation", evaluation.predictions),
+    ):
+        mlflow.log_artifact(str(workspace.open(artifact)), folder)
+
+
+def _lineage(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluation) -> dict[str, Any]:
+    """From source files to evaluation: each result as the stages handed it on, digests and counts only."""
+    results = {**prepared.model_dump(mode="json"), "base": base.model_dump(mode="json")}
+    return {**results, "adapter": adapter.model_dump(mode="json"), "evaluation": evaluation.model_dump(mode="json")}
+
+
+def _log_adapter(recipe: Recipe, base: Base, adapter: Adapter, run_id: str, workspace: Workspace) -> str:
+    """Log the adapter as a LoggedModel without a flavour: plain safetensors, no pickle, no code. Returns its id."""
+    import mlflow
+
+    mlflow_client = mlflow.MlflowClient()
+    experiment = mlflow_client.get_run(run_id).info.experiment_id
+    same = f"tags.`tunegate.adapter_sha256` = '{adapter.weights.sha256}'"
+    for model in mlflow_client.search_logged_models([experiment], same):
+        if model.source_run_id == run_id and str(model.status) in ("READY", "LoggedModelStatus.READY"):
+            return str(model.model_id)
+    logged = mlflow.initialize_logged_model(
+        name="adapter",
+        source_run_id=run_id,
+        model_type="peft-adapter",
+        params={name.removeprefix("lora."): str(value) for name, value in flat(recipe.lora, "lora.").items()},
+        tags={"tunegate.adapter_sha256": adapter.weights.sha256, "tunegate.base_sha256": base.source_sha256},
+    )
+    folder = workspace.folder / "upload"
+    folder.mkdir()
+    (folder / FORM).write_text(json.dumps(form(recipe, base), indent=1, sort_keys=True), encoding="utf-8")
+    for file in adapter.files:
+        (folder / Path(file.path).name).symlink_to(workspace.open(file))
+    mlflow_client.log_model_artifacts(logged.model_id, str(folder))
+    for link in folder.iterdir():
+        link.unlink()
+    folder.rmdir()
+    mlflow.finalize_logged_model(logged.model_id, "READY")
+    return str(logged.model_id)

@@ -1,0 +1,38 @@
+"""The MLflow run of a training: opened before it starts, found again after a crash. Logs nothing itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conf.settings import Settings
+
+KEY_TAG = "tunegate.adapter_key"
+
+
+def client(settings: Settings) -> Any:
+    """An MLflow client of the settings' tracking server, with the fluent API pointed at the same."""
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    mlflow.set_registry_uri(settings.tracking_uri)
+    return mlflow.MlflowClient(settings.tracking_uri, settings.tracking_uri)
+
+
+def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) -> str:
+    """The id of the run whose adapter has this key, running again; a new one if there is none."""
+    mlflow = client(settings)
+    experiment = _experiment(mlflow, settings, experiment_name)
+    found = mlflow.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    if found:
+        mlflow.update_run(found[0].info.run_id, status="RUNNING")
+        return str(found[0].info.run_id)
+    return str(mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=run_name).info.run_id)
+
+
+def _experiment(mlflow: Any, settings: Settings, name: str) -> str:
+    found = mlflow.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # beside the default database; a tracking server knows its own place
+    local = settings.tracking_uri == f"sqlite:///{settings.home / 'mlflow.db'}"
+    return str(mlflow.create_experiment(name, (settings.home / "mlartifacts").as_uri() if local else None))

@@ -1,0 +1,280 @@
+"""Everything the report page shows, gathered from the files of the stages. Never computes a metric and never decides.
+
+The files, as the stages leave them:
+
+    adapter.history         JSON lines: step, epoch, and loss or eval_loss
+    checked.report          JSON: see `tasks.check.suite.Outcome`
+    evaluation.report       JSON: see `tasks.evaluate.report`
+    evaluation.predictions  Parquet: id, label, prompt, expected, base, tuned, base_correct, tuned_correct
+    smoke.report            JSON: tokens, a list of text and loss
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from conf.schema import Arm
+from tasks.artifacts import Workspace
+from tasks.results import (
+    Adapter,
+    CheckedData,
+    Evaluation,
+    Frozen,
+    RawData,
+    ScrubbedData,
+    SmokeTest,
+    Split,
+    Verdict,
+)
+
+EXAMPLES = 8  # of each outcome
+MAX_CHARACTERS = 1_500  # of one text: the page is read, not searched
+
+Outcome = Literal["won", "lost", "still_wrong", "still_right"]
+
+
+class Step(Frozen):
+    """One line of the training history."""
+
+    step: int
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+
+
+class ExpectationResult(Frozen):
+    """One expectation, what it asks for in words, and how many values broke it; never the values."""
+
+    type: str
+    column: str | None = None
+    severity: str = "critical"
+    success: bool
+    asked: str = ""
+    element_count: int | None = None
+    unexpected_count: int | None = None
+    observed_value: int | None = None
+
+
+class Score(Frozen):
+    """F1 of one class, or of one field (its mean over the values), in both arms; `support` is the number of test rows.
+
+    `field` is the field that a class belongs to, where the answers are JSON.
+    """
+
+    name: str
+    field: str | None = None
+    base: float | None
+    tuned: float | None
+    support: int | None = None
+
+
+class Confusion(Frozen):
+    """Rows of the tuned arm by expected (first index) and answered label (second index); of one field, if JSON."""
+
+    field: str | None = None
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+class Example(Frozen):
+    """One held-out row and both answers; `differs` names the JSON fields that the tuned arm answered otherwise."""
+
+    id: str
+    label: str | None
+    prompt: str
+    expected: str
+    base: str
+    tuned: str
+    base_correct: bool
+    tuned_correct: bool
+    differs: tuple[str, ...] = ()
+
+
+class Examples(Frozen):
+    """How many rows had one outcome, and the first few of them by id."""
+
+    outcome: Outcome
+    total: int
+    shown: tuple[Example, ...]
+
+
+class Token(Frozen):
+    """One token of the smoke test's row; `loss` where the training learns from it."""
+
+    text: str
+    loss: bool
+
+
+class ReportFacts(Frozen):
+    """What the page shows."""
+
+    raw: RawData
+    clean: ScrubbedData
+    checked: CheckedData
+    split: Split
+    smoke: SmokeTest
+    adapter: Adapter
+    evaluation: Evaluation
+    verdict: Verdict
+    history: tuple[Step, ...]
+    expectations: tuple[ExpectationResult, ...]
+    fields: tuple[Score, ...]
+    classes: tuple[Score, ...]
+    confusions: tuple[Confusion, ...]
+    examples: tuple[Examples, ...]
+    tokens: tuple[Token, ...]
+
+    def of(self, outcome: Outcome) -> Examples:
+        """The examples of one outcome."""
+        return next(group for group in self.examples if group.outcome == outcome)
+
+
+def gather(
+    raw: RawData,
+    clean: ScrubbedData,
+    checked: CheckedData,
+    split: Split,
+    smoke: SmokeTest,
+    adapter: Adapter,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    *,
+    workspace: Workspace,
+) -> ReportFacts:
+    """Open and read the stages' files.
+
+    Raises:
+        StoreError: a file is gone, or is not the one its digest names.
+    """
+    scored = json.loads(workspace.open(evaluation.report).read_text(encoding="utf-8"))
+    base, tuned = (scored["arms"].get(arm, {}) for arm in get_args(Arm))
+    base_fields, tuned_fields = base.get("per_field", {}), tuned.get("per_field", {})
+    return ReportFacts(
+        raw=raw,
+        clean=clean,
+        checked=checked,
+        split=split,
+        smoke=smoke,
+        adapter=adapter,
+        evaluation=evaluation,
+        verdict=verdict,
+        history=tuple(_history(workspace.open(adapter.history))),
+        expectations=tuple(_expectations(json.loads(workspace.open(checked.report).read_text(encoding="utf-8")))),
+        fields=_scores(base_fields, tuned_fields),
+        classes=(
+            *_scores(base.get("per_class", {}), tuned.get("per_class", {})),
+            *(
+                score
+                for name in tuned_fields
+                for score in _scores(
+                    base_fields.get(name, {}).get("per_class", {}), tuned_fields[name].get("per_class", {}), name
+                )
+            ),
+        ),
+        confusions=tuple(_confusions(tuned)),
+        examples=_examples(workspace.open(evaluation.predictions)),
+        tokens=tuple(_tokens(json.loads(workspace.open(smoke.report).read_text(encoding="utf-8")))),
+    )
+
+
+def _history(file: Path) -> Iterator[Step]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.strip():
+            record = json.loads(line)
+            yield Step.model_validate({key: record[key] for key in Step.model_fields if key in record})
+
+
+def _expectations(report: dict[str, Any]) -> Iterator[ExpectationResult]:
+    for record in report["expectations"]:
+        known = {key: record[key] for key in ExpectationResult.model_fields if key in record}
+        yield ExpectationResult.model_validate({**known, "asked": _in_words(record.get("asked", {}))})
+
+
+def _in_words(asked: dict[str, Any]) -> str:
+    """`min value 1, max value 2,000`; a list is told by its length."""
+    return ", ".join(
+        f"{key.replace('_', ' ')} {f'of {len(value)}' if isinstance(value, list) else _number(value)}"
+        for key, value in asked.items()
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:,g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _tokens(report: dict[str, Any]) -> Iterator[Token]:
+    for token in report["tokens"]:
+        yield Token(text=token["text"], loss=token["loss"])
+
+
+def _scores(base: dict[str, Any], tuned: dict[str, Any], field: str | None = None) -> tuple[Score, ...]:
+    """The names of both arms in alphabetical order."""
+    return tuple(
+        Score(
+            name=name,
+            field=field,
+            base=base.get(name, {}).get("f1"),
+            tuned=tuned.get(name, {}).get("f1"),
+            support=tuned.get(name, base.get(name, {})).get("support"),
+        )
+        for name in sorted({*base, *tuned})
+    )
+
+
+def _confusions(tuned: dict[str, Any]) -> Iterator[Confusion]:
+    """That of the labels, or one a field."""
+    by_field = {name: scores.get("confusion") for name, scores in tuned.get("per_field", {}).items()}
+    for field, found in (by_field or {None: tuned.get("confusion")}).items():
+        if found:
+            counts = tuple(tuple(row) for row in found["matrix"])
+            yield Confusion(field=field, labels=tuple(found["labels"]), counts=counts)
+
+
+def _examples(file: Path) -> tuple[Examples, ...]:
+    """The rows of each outcome, in the order of their ids: the ids are hashes, so the choice favours nothing."""
+    import pyarrow.parquet as pq
+
+    outcomes: dict[tuple[bool, bool], Outcome] = {
+        (False, True): "won",
+        (True, False): "lost",
+        (False, False): "still_wrong",
+        (True, True): "still_right",
+    }
+    rows: dict[Outcome, list[dict[str, Any]]] = {outcome: [] for outcome in outcomes.values()}
+    for row in sorted(pq.read_table(file).to_pylist(), key=lambda row: str(row["id"])):
+        rows[outcomes[bool(row["base_correct"]), bool(row["tuned_correct"])]].append(row)
+    return tuple(
+        Examples(outcome=outcome, total=len(found), shown=tuple(_example(row) for row in found[:EXAMPLES]))
+        for outcome, found in rows.items()
+    )
+
+
+def _example(row: dict[str, Any]) -> Example:
+    texts = {name: row[name] or "" for name in ("prompt", "expected", "base", "tuned")}
+    return Example(
+        id=row["id"],
+        label=row["label"],
+        base_correct=bool(row["base_correct"]),
+        tuned_correct=bool(row["tuned_correct"]),
+        differs=_differing_fields(texts["expected"], texts["tuned"]),
+        **{name: _cut(text) for name, text in texts.items()},
+    )
+
+
+def _differing_fields(expected: str, answered: str) -> tuple[str, ...]:
+    """Keys with another value than expected, where both texts are JSON objects; else nothing."""
+    try:
+        one, other = json.loads(expected), json.loads(answered)
+    except json.JSONDecodeError:
+        return ()
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return ()
+    return tuple(sorted(key for key in {*one, *other} if one.get(key) != other.get(key)))
+
+
+def _cut(text: str) -> str:
+    rest = len(text) - MAX_CHARACTERS
+    return text if rest <= 0 else f"{text[:MAX_CHARACTERS]} … ({rest:,} more characters)"

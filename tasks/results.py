@@ -1,0 +1,233 @@
+"""The frozen results that the stages hand on: digests and counts, never a data frame, a model or a clock.
+
+    Base ─────────────────────────────────────────────┐
+    RawData → ScrubbedData → CheckedData → Split → SmokeTest → Adapter → Evaluation → Verdict → Report → Candidate
+
+Each type is taken by the next stage alone, so that training on unscrubbed rows is a type error.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from conf.schema import Arm, digest_of
+
+
+class Frozen(BaseModel):
+    """An immutable record that compares by value."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Artifact(Frozen):
+    """One file of the store: its path relative to the store, the sha256 (hex) and the length of its content."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Result(Frozen):
+    """What a stage leaves: `key` names its folder in the store, `parents` are the digests of what it was made of."""
+
+    key: str
+    parents: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Sha256 (64 hex digits) of the result, and through its parents of all that led to it."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class Count(Frozen):
+    """How often something was seen, e.g. a reason or an entity."""
+
+    name: str
+    count: int
+
+
+class Base(Result):
+    """The base model as safetensors with its tokenizer."""
+
+    files: tuple[Artifact, ...]
+    name: str
+    source_sha256: str
+    parameters: int
+
+
+class Source(Frozen):
+    """One file or hub data set that was read."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+class RawData(Result):
+    """Rows as read, before scrubbing. Hot: the files go as soon as the scrubbed rows stand."""
+
+    rows: tuple[Artifact, ...]
+    rejected: Artifact
+    n_rows: int
+    n_rejected: int
+    reasons: tuple[Count, ...]
+    sources: tuple[Source, ...]
+
+
+class ScrubbedData(Result):
+    """Rows whose texts hold placeholders where personal values stood."""
+
+    rows: tuple[Artifact, ...]
+    rejected: Artifact
+    n_rows: int
+    n_rejected: int
+    reasons: tuple[Count, ...]
+    entities: tuple[Count, ...]
+    rows_with_entities: int
+
+
+class CheckedData(Result):
+    """Rows that the quality rules kept; `report` is the suite's result, counts only.
+
+    `refusals` names each critical expectation that failed, one line each: with any, nothing may train on the rows.
+    """
+
+    rows: tuple[Artifact, ...]
+    rejected: Artifact
+    report: Artifact
+    n_rows: int
+    n_rejected: int
+    reasons: tuple[Count, ...]
+    expectations_passed: int
+    expectations_failed: int
+    refusals: tuple[str, ...]
+
+
+class Side(Frozen):
+    """One side of the split."""
+
+    rows: Artifact
+    n_rows: int
+    n_groups: int
+    labels: tuple[Count, ...]
+
+
+class Split(Result):
+    """Train, validation and test; no group stands on two sides."""
+
+    train: Side
+    validation: Side
+    test: Side
+
+
+class SmokeTest(Result):
+    """A few steps, a save and a load, that went well; `report` shows a row with its loss mask."""
+
+    report: Artifact
+    n_rows: int
+    steps: int
+    first_loss: float
+    last_loss: float
+
+
+class Adapter(Result):
+    """A trained LoRA adapter in safetensors with its tokenizer; `history` holds one JSON line a logged step."""
+
+    files: tuple[Artifact, ...]
+    history: Artifact
+    steps: int
+    best_step: int
+    train_tokens: int
+    train_loss: float
+    eval_loss: float | None
+
+    @property
+    def weights(self) -> Artifact:
+        """The safetensors file."""
+        return next(file for file in self.files if file.path.endswith(".safetensors"))
+
+
+class Metric(Frozen):
+    """One figure of one arm."""
+
+    arm: Arm
+    name: str
+    value: float
+
+
+class Evaluation(Result):
+    """Both arms on the same held-out rows. `predictions` is Parquet: id, label, prompt, expected, base, tuned."""
+
+    predictions: Artifact
+    report: Artifact
+    n_rows: int
+    metrics: tuple[Metric, ...]
+
+    def value(self, arm: Arm, name: str) -> float | None:
+        """The figure, or None where the evaluation has none of that name."""
+        return next((m.value for m in self.metrics if m.arm == arm and m.name == name), None)
+
+
+class GateResult(Frozen):
+    """One gate, what was measured, and whether it held. `reason` is one line for a person."""
+
+    metric: str
+    arm: Literal["base", "tuned", "difference"]
+    min: float | None
+    max: float | None
+    value: float | None
+    passed: bool
+    reason: str
+
+
+class Verdict(Result):
+    """What the gates say of an evaluation."""
+
+    passed: bool
+    gates: tuple[GateResult, ...]
+
+
+class Report(Result):
+    """The page that a person reads before deciding: one self-contained HTML file."""
+
+    page: Artifact
+
+
+class Recorded(Result):
+    """The MLflow run and LoggedModel that hold a training's record."""
+
+    note: Artifact
+    run_id: str
+    model_id: str
+
+
+class Candidate(Result):
+    """What the registry holds of an adapter: a version under the alias `challenger`, or none where a gate refused."""
+
+    note: Artifact
+    name: str
+    version: str | None
+    model_uri: str
+    run_id: str
+
+
+class Prepared(Frozen):
+    """All that the flow `prepare` hands to `finetune`."""
+
+    raw: RawData
+    clean: ScrubbedData
+    checked: CheckedData
+    split: Split
+
+
+class Outcome(Frozen):
+    """All that a whole run ends with."""
+
+    prepared: Prepared
+    adapter: Adapter
+    evaluation: Evaluation
+    verdict: Verdict
+    page: Report
+    candidate: Candidate

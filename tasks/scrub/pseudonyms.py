@@ -1,0 +1,59 @@
+"""What stands in the place of a personal value: typed placeholders, and keyed pseudonyms, stable on one machine.
+
+Never derives a pseudonym without the secret key: a plain hash of a phone number is found by trying all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from tasks.errors import StoreError
+
+KEY_BYTES = 32
+# <PERSON>, or <PERSON_3f9a1c> where the recipe asks for a hash
+PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*?(?:_[0-9a-f]{6})?>")
+
+
+def pseudonym(key: bytes, entity: str, value: str) -> str:
+    """`<ENTITY_xxxxxx>`: the first 24 bits of HMAC-SHA256 (RFC 2104) over the entity and the value.
+
+    Case and spacing of the value do not count, so that "Jo Doe" and "jo  doe" are one person.
+    """
+    message = f"{entity}\0{' '.join(value.split()).casefold()}".encode()
+    return f"<{entity}_{hmac.new(key, message, hashlib.sha256).hexdigest()[:6]}>"
+
+
+def read_or_make_key(path: Path) -> bytes:
+    """The 32 secret bytes in `path`; made on first use, readable by the owner alone.
+
+    Raises:
+        StoreError: the file is not a key, or others may read it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        _make_key(path)
+    if path.stat().st_mode & 0o077:
+        raise StoreError(f"{path}: others may read this key; chmod 600 it, or delete it to get a new one")
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise StoreError(f"{path}: not a key of {KEY_BYTES} bytes; delete it to get a new one")
+    return key
+
+
+def _make_key(path: Path) -> None:
+    """Write the key aside and link it into place: a second process reads a whole key or makes none."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(KEY_BYTES))
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(aside)
+    finally:
+        aside.unlink()

@@ -1,0 +1,430 @@
+"""Each stage as a Prefect task: looked up in the store first, done if it must be, and told to whoever watches.
+
+The one module of tasks/ that knows Prefect. A stage's key is the digest of its inputs, of its section of the recipe, of
+the source of its modules (comments and layout aside) and of the libraries that decide its output. The store, not
+Prefect's cache, says whether a stage is done: a manifest can be verified against its files, a cached result cannot.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import platform
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from conf import schema
+from conf.schema import Gate, Model, Pii, Quality, Recipe, digest_of
+from conf.settings import PROJECT, Settings, settings
+from tasks import base_model, check, ingest, judge, progress, scrub, split
+from tasks.artifacts import Store, Workspace
+from tasks.errors import TunegateError
+from tasks.evaluate import evaluate_arms
+from tasks.register import open_run, record_run, register_candidate
+from tasks.report import write_report
+from tasks.results import (
+    Adapter,
+    Base,
+    Candidate,
+    CheckedData,
+    Evaluation,
+    Prepared,
+    RawData,
+    Recorded,
+    Report,
+    Result,
+    ScrubbedData,
+    SmokeTest,
+    Split,
+    Verdict,
+)
+from tasks.train import smoke_test, train_adapter
+from tasks.train.job import TrackingRun
+
+R = TypeVar("R", bound=Result)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the table: what decides a stage's output, and how Prefect runs it.
+
+    Attributes:
+        modules: our modules or packages whose source is part of the key.
+        libraries: distributions whose version is part of the key.
+        retries: only for errors of the outside world (OSError); a wrong input stays wrong.
+    """
+
+    modules: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
+    retries: int = 0
+    timeout_hours: float = 1
+    tags: tuple[str, ...] = ()
+
+
+_TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
+
+STAGES: dict[str, Stage] = {
+    "ingest": Stage(("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow"), retries=2, timeout_hours=6),
+    "scrub": Stage(
+        ("tasks.scrub", "tasks.rows"), ("presidio-analyzer", "presidio-anonymizer", "spacy"), timeout_hours=24
+    ),
+    "check": Stage(("tasks.check", "tasks.rows"), ("great-expectations", "datasketch", "py3langid"), timeout_hours=6),
+    "split": Stage(("tasks.split", "tasks.rows")),
+    "base": Stage(("tasks.base_model",), ("transformers", "gguf"), retries=2, timeout_hours=6),
+    "smoke": Stage(("tasks.train",), _TRAIN, tags=("gpu",)),
+    "train": Stage(("tasks.train",), _TRAIN, timeout_hours=168, tags=("gpu",)),
+    "evaluate": Stage(
+        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts"),
+        ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
+        timeout_hours=24,
+        tags=("gpu",),
+    ),
+    "record": Stage(("tasks.register.record", "tasks.register.runs"), ("mlflow",), retries=2),
+    "judge": Stage(("tasks.judge",)),
+    "report": Stage(("tasks.report",), ("matplotlib", "jinja2")),
+    "register": Stage(("tasks.register.candidate", "tasks.register.runs"), ("mlflow",), retries=2),
+}
+
+
+def _stage_task(name: str) -> Callable[[F], F]:
+    stage = STAGES[name]
+    decorate = task(
+        name=name,
+        retries=stage.retries,
+        retry_delay_seconds=5,
+        retry_condition_fn=lambda _task, _run, state: _is_outside(state),
+        timeout_seconds=stage.timeout_hours * 3600,
+        tags=["tunegate", *stage.tags],
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        log_prints=False,
+    )
+    return cast(Callable[[F], F], decorate)
+
+
+@_stage_task("ingest")
+def read_sources(recipe: Recipe) -> RawData:
+    """Read every source. Rows that are gone because they were scrubbed are read again only if someone needs them."""
+    current = settings()
+    sources = ingest.fingerprints(recipe.datasets, recipe.folder, current.data)
+    sections = [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt.model_dump(mode="json")]
+    identity = [[source.model_dump(mode="json") for source in sources], *sections]
+
+    def still_good(raw: RawData, store: Store) -> bool:
+        scrubbed = store.find("scrub", _key("scrub", (raw,), recipe.pii.model_dump(mode="json")), ScrubbedData)
+        return scrubbed is not None or all(store.has(file) for file in raw.rows)
+
+    return _done_once(
+        "ingest",
+        RawData,
+        (),
+        identity,
+        lambda w: ingest.read_sources(recipe.datasets, recipe.prompt, recipe.folder, current.data, workspace=w),
+        still_good=still_good,
+    )
+
+
+@_stage_task("scrub")
+def scrub_rows(raw: RawData, pii: Pii) -> ScrubbedData:
+    """Take personal values out; then the raw rows go, unless the recipe keeps them."""
+    clean = _done_once(
+        "scrub",
+        ScrubbedData,
+        (raw,),
+        pii.model_dump(mode="json"),
+        lambda w: scrub.scrub_rows(raw, pii, workspace=w),
+    )
+    if not pii.keep_raw:
+        Store.of(settings()).forget(raw.rows)
+    return clean
+
+
+@_stage_task("check")
+def check_rows(clean: ScrubbedData, quality: Quality) -> CheckedData:
+    """Drop bad rows and run the suite."""
+    return _done_once(
+        "check",
+        CheckedData,
+        (clean,),
+        quality.model_dump(mode="json"),
+        lambda w: check.check_rows(clean, quality, workspace=w),
+    )
+
+
+@_stage_task("split")
+def split_rows(checked: CheckedData, section: schema.Split) -> Split:
+    """Cut train, validation and test."""
+    return _done_once(
+        "split",
+        Split,
+        (checked,),
+        section.model_dump(mode="json"),
+        lambda w: split.split_rows(checked, section, workspace=w),
+    )
+
+
+@_stage_task("base")
+def prepare_base(model: Model) -> Base:
+    """Bring the base model into the store."""
+    identity = [base_model.source_sha256(model), model.model_dump(mode="json", exclude={"attn_implementation"})]
+    return _done_once("base", Base, (), identity, lambda w: base_model.prepare_base(model, workspace=w))
+
+
+@_stage_task("smoke")
+def smoke(split: Split, base: Base, recipe: Recipe) -> SmokeTest:
+    """Some steps on 100 rows."""
+    return _done_once(
+        "smoke",
+        SmokeTest,
+        (split, base),
+        _training_sections(recipe),
+        lambda w: smoke_test(
+            split,
+            base,
+            recipe.model,
+            recipe.prompt,
+            recipe.quantization,
+            recipe.lora,
+            recipe.training,
+            threads=settings().threads,
+            workspace=w,
+        ),
+    )
+
+
+@_stage_task("train")
+def train(split: Split, smoke: SmokeTest, base: Base, recipe: Recipe) -> Adapter:
+    """Train the adapter; its MLflow run is opened before, so that live metrics have a place."""
+    current = settings()
+
+    def work(workspace: Workspace) -> Adapter:
+        run_id = open_run(current, recipe.experiment_name, workspace.key, recipe.name)
+        tracking = TrackingRun(
+            tracking_uri=current.tracking_uri, run_id=run_id, log_system_metrics=recipe.tracking.log_system_metrics
+        )
+        return train_adapter(
+            split,
+            smoke,
+            base,
+            recipe.model,
+            recipe.prompt,
+            recipe.quantization,
+            recipe.lora,
+            recipe.training,
+            tracking=tracking,
+            threads=current.threads,
+            workspace=workspace,
+        )
+
+    return _done_once("train", Adapter, (split, smoke, base), _training_sections(recipe), work)
+
+
+@_stage_task("evaluate")
+def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Evaluation:
+    """Base and tuned on the held-out rows."""
+    sections = [
+        recipe.model.model_dump(mode="json"),
+        recipe.prompt.model_dump(mode="json"),
+        recipe.quantization.model_dump(mode="json"),
+        recipe.evaluation.model_dump(mode="json"),
+    ]
+    return _done_once(
+        "evaluate",
+        Evaluation,
+        (split, base, adapter),
+        sections,
+        lambda w: evaluate_arms(
+            split,
+            base,
+            adapter,
+            recipe.prompt,
+            recipe.model,
+            recipe.quantization,
+            recipe.evaluation,
+            threads=settings().threads,
+            workspace=w,
+        ),
+    )
+
+
+@_stage_task("record")
+def record(
+    recipe: Recipe, prepared: Prepared, base: Base, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation
+) -> Recorded:
+    """Everything of the training into its MLflow run."""
+    current = settings()
+
+    def work(workspace: Workspace) -> Recorded:
+        run_id = open_run(current, recipe.experiment_name, adapter.key, recipe.name)
+        return record_run(
+            recipe, prepared, base, smoke, adapter, evaluation, settings=current, run_id=run_id, workspace=workspace
+        )
+
+    sections = [recipe.model_dump(mode="json", exclude={"gates", "folder"}), current.tracking_uri]
+    return _done_once("record", Recorded, (adapter, evaluation), sections, work)
+
+
+@_stage_task("judge")
+def judge_gates(evaluation: Evaluation, gates: tuple[Gate, ...]) -> Verdict:
+    """What the gates say."""
+    section = [gate.model_dump(mode="json") for gate in gates]
+    return _done_once("judge", Verdict, (evaluation,), section, lambda w: judge.judge(evaluation, gates, workspace=w))
+
+
+@_stage_task("report")
+def report(
+    recipe: Recipe, prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, verdict: Verdict
+) -> Report:
+    """The page for the person who decides."""
+    p = prepared
+    return _done_once(
+        "report",
+        Report,
+        (adapter, evaluation, verdict),
+        recipe.model_dump(mode="json", exclude={"folder"}),
+        lambda w: write_report(
+            recipe, p.raw, p.clean, p.checked, p.split, smoke, adapter, evaluation, verdict, workspace=w
+        ),
+    )
+
+
+@_stage_task("register")
+def register(
+    recipe: Recipe,
+    split: Split,
+    adapter: Adapter,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    page: Report,
+    recorded: Recorded,
+) -> Candidate:
+    """The verdict into MLflow and, where it passed, a candidate version."""
+    current = settings()
+    return _done_once(
+        "register",
+        Candidate,
+        (verdict, page, recorded),
+        [recipe.digest(), current.tracking_uri],
+        lambda w: register_candidate(
+            recipe, split, adapter, evaluation, verdict, page, recorded, settings=current, workspace=w
+        ),
+    )
+
+
+def _training_sections(recipe: Recipe) -> list[object]:
+    sections = (recipe.model, recipe.prompt, recipe.quantization, recipe.lora, recipe.training)
+    return [section.model_dump(mode="json") for section in sections]
+
+
+def _done_once(
+    name: str,
+    kind: type[R],
+    inputs: tuple[Result, ...],
+    section: object,
+    work: Callable[[Workspace], R],
+    still_good: Callable[[R, Store], bool] | None = None,
+) -> R:
+    """The finished result of the store, or the work and then its manifest.
+
+    A result found is returned to Prefect as a state named Cached, so that its UI shows what was not done again.
+    """
+    store = Store.of(settings())
+    key = _key(name, inputs, section)
+    found = store.find(name, key, kind, rows_may_be_gone=still_good is not None)
+    if found is not None and (still_good is None or still_good(found, store)):
+        progress.cached(name, found)
+        return cast(R, Completed(name="Cached", message=f"{name} stands already: {key[:12]}", data=found))
+    with progress.stage(name), store.writing(name, key) as workspace:
+        began = time.time()
+        result = work(workspace)
+        store.commit(workspace, result, _evidence(name, inputs, section, settings(), began))
+        progress.finished(name, result)
+    return result
+
+
+def _key(name: str, inputs: tuple[Result, ...], section: object) -> str:
+    """64 hex digits: what was given, what was asked, and what did it."""
+    stage = STAGES[name]
+    return digest_of(
+        {
+            "stage": name,
+            "inputs": [result.digest for result in inputs],
+            "section": section,
+            "source": [source_digest(module) for module in stage.modules],
+            "libraries": _versions(stage.libraries),
+        }
+    )
+
+
+@cache
+def source_digest(module: str) -> str:
+    """Sha256 of a module's or package's syntax tree: an edit of a comment or of the layout does not count."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise TunegateError(f"no module {module}")
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*")) if origin.name == "__init__.py" else [origin]
+    digest = hashlib.sha256()
+    for file in files:
+        if file.suffix == ".py":
+            digest.update(ast.dump(ast.parse(file.read_text(encoding="utf-8"))).encode())
+        elif file.suffix == ".j2":
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    return {library: version(library) for library in libraries}
+
+
+def _evidence(
+    name: str, inputs: tuple[Result, ...], section: object, current: Settings, began: float
+) -> dict[str, object]:
+    """What an auditor asks for and no result may depend on: time, machine, versions, revision."""
+    return {
+        "stage": name,
+        "inputs": [result.digest for result in inputs],
+        "section": section,
+        "began_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 3),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "threads": current.threads,
+        "libraries": _versions(STAGES[name].libraries),
+        "git_revision": git_revision(),
+    }
+
+
+@cache
+def git_revision() -> str | None:
+    """The commit of the code, with `+` where files were changed since; None outside a checkout."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+
+    def ask(*arguments: str) -> str:
+        found = subprocess.run([git, *arguments], cwd=PROJECT, capture_output=True, text=True, check=False)
+        return found.stdout.strip() if found.returncode == 0 else ""
+
+    head = ask("rev-parse", "HEAD")
+    return (head + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")) or None
+
+
+async def _is_outside(state: Any) -> bool:
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, OSError)

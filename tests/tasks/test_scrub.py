@@ -1,0 +1,450 @@
+"""Tests of tasks/scrub: whole texts in, whole texts out, by the real analyser and the small English model."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import socket
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import tasks.scrub
+from conf.schema import Pii
+from tasks.artifacts import Store
+from tasks.errors import DataError, ModelError, RecipeError, StoreError
+from tasks.progress import Nobody, listening, stage
+from tasks.results import RawData, ScrubbedData
+from tasks.rows import Row, read_rows, row_id, write_rejected, write_rows
+from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, scrub_rows
+from tasks.scrub.analysis import Finding, Scrubber, build_scrubber
+from tasks.scrub.pieces import assemble, pieces_of
+from tasks.scrub.pseudonyms import pseudonym
+
+
+def row(question: str, answer: str = "yes", *, system: str | None = None) -> Row:
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    if system is not None:
+        messages.insert(0, {"role": "system", "content": system})
+    return {
+        "id": row_id(messages),  # type: ignore[arg-type]
+        "group": "5" * 64,
+        "messages": messages,  # type: ignore[typeddict-item]
+        "label": "delivery",
+        "source": "tickets.jsonl",
+        "meta": {"line": 7, "side": None},
+    }
+
+
+def raw_data(store: Store, rows: Iterable[Row]) -> RawData:
+    with store.writing("raw", "k") as workspace:
+        shards, n_rows = write_rows(workspace, rows)
+        rejected, n_rejected, reasons = write_rejected(workspace, [])
+        result = RawData(
+            key="k",
+            rows=shards,
+            rejected=rejected,
+            n_rows=n_rows,
+            n_rejected=n_rejected,
+            reasons=reasons,
+            sources=(),
+        )
+        store.commit(workspace, result, {})
+    return result
+
+
+class Scrubbed:
+    """A scrubbed data set with its files read back."""
+
+    def __init__(self, store: Store, result: ScrubbedData) -> None:
+        self.result = result
+        self.folder = Path(store.root) / "scrub" / result.key
+        self.rows = list(read_rows(store.open(shard) for shard in result.rows))
+        self.texts = [[message["content"] for message in row["messages"]] for row in self.rows]
+        self.rejected = pq.read_table(store.open(result.rejected)).to_pylist()
+        self.entities = {count.name: count.count for count in result.entities}
+
+
+def scrub(tmp_path: Path, rows: Iterable[Row], **pii: Any) -> Scrubbed:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    raw = raw_data(store, rows)
+    with store.writing("scrub", "k") as workspace:
+        result = scrub_rows(raw, Pii.model_validate(pii), workspace=workspace)
+        store.commit(workspace, result, {})
+    return Scrubbed(store, result)
+
+
+# --- whole texts
+
+TICKETS = [
+    (
+        "Hi, this is Sarah Thompson. My card 4111 1111 1111 1111 was charged twice, please call me on 020 7946 0958.",
+        "Hi, this is <PERSON>. My card <CREDIT_CARD> was charged twice, please call me on <PHONE_NUMBER>.",
+    ),
+    (
+        "My new address is Flat 3, 45 Station Road, LS1 4DY and my e-mail is sarah.thompson@example.co.uk",
+        "My new address is <STREET_ADDRESS>, <UK_POSTCODE> and my e-mail is <EMAIL_ADDRESS>",
+    ),
+    (
+        "Please refund to IBAN GB33 BUKB 2020 1555 5555 55. Regards, David Okafor",
+        "Please refund to IBAN <IBAN_CODE>. Regards, <PERSON>",
+    ),
+    (
+        "My SSN is 536-90-4399 and I live at 742 Evergreen Terrace. Call (415) 555-2671 or +1 415 555 2671.",
+        "My SSN is <US_SSN> and I live at <STREET_ADDRESS>. Call <PHONE_NUMBER> or <PHONE_NUMBER>.",
+    ),
+    (
+        "The router at 192.168.178.20 keeps dropping; my NI number is AB 12 34 56 C.",
+        "The router at <IP_ADDRESS> keeps dropping; my NI number is <UK_NINO>.",
+    ),
+    (
+        "Please send it to Musterstr. 12 in Berlin, or call the office there: +49 30 901820",
+        "Please send it to <STREET_ADDRESS> in Berlin, or call the office there: <PHONE_NUMBER>",
+    ),
+    (
+        "Moved from 12 High Street to 1600 W. 5th St. Apt 4; reach me at +91 98765 43210 or 2001:db8::8a2e:370:7334",
+        "Moved from <STREET_ADDRESS> to <STREET_ADDRESS>; reach me at <PHONE_NUMBER> or <IP_ADDRESS>",
+    ),
+    (
+        "parcel for 12 high street, sw1a 1aa never came, ring 07911 123456",
+        "parcel for <STREET_ADDRESS>, <UK_POSTCODE> never came, ring <PHONE_NUMBER>",
+    ),
+    (
+        "I waited 3 days for order 48213, it cost 12 pounds and the 5 minute drive was for nothing.",
+        "I waited 3 days for order 48213, it cost 12 pounds and the 5 minute drive was for nothing.",
+    ),
+]
+
+
+def test_each_ticket_reads_as_before_but_for_its_personal_values(tmp_path: Path) -> None:
+    scrubbed = scrub(tmp_path, [row(text) for text, _ in TICKETS])
+    assert [texts[0] for texts in scrubbed.texts] == [expected for _, expected in TICKETS]
+
+
+def test_finds_are_counted_by_entity_and_by_row(tmp_path: Path) -> None:
+    result = scrub(tmp_path, [row(text) for text, _ in TICKETS]).result
+    assert [(count.name, count.count) for count in result.entities] == [
+        ("CREDIT_CARD", 1),
+        ("EMAIL_ADDRESS", 1),
+        ("IBAN_CODE", 1),
+        ("IP_ADDRESS", 2),
+        ("PERSON", 2),
+        ("PHONE_NUMBER", 6),
+        ("STREET_ADDRESS", 6),
+        ("UK_NINO", 1),
+        ("UK_POSTCODE", 2),
+        ("US_SSN", 1),
+    ]
+    assert result.rows_with_entities == 8
+    assert (result.n_rows, result.n_rejected) == (9, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Send it to 12 High Street please", "12 High Street"),
+        ("Send it to Flat 3, 45 Station Road please", "Flat 3, 45 Station Road"),
+        ("Send it to 742 Evergreen Terrace please", "742 Evergreen Terrace"),
+        ("Send it to 12-14 King's Rd. please", "12-14 King's Rd."),
+        ("Send it to 221B Baker St please", "221B Baker St"),
+        ("Schick es in die Musterstr. 12 bitte", "Musterstr. 12"),
+        ("Schick es in die Lange Straße 7a bitte", "Lange Straße 7a"),
+        ("Schick es in die Bahnhofstraße 3 bitte", "Bahnhofstraße 3"),
+    ],
+)
+def test_a_street_address_is_found_whole(text: str, address: str) -> None:
+    only = build_scrubber(Pii(entities={"STREET_ADDRESS": "replace"}), None)
+    assert only([text]) == [Finding(text.replace(address, "<STREET_ADDRESS>"), ("STREET_ADDRESS",), None)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I waited 3 days on the road", "it is a 5 minute drive", "order 48213 is on its way", "Version 2 of the App"],
+)
+def test_a_number_before_other_words_is_no_street_address(text: str) -> None:
+    only = build_scrubber(Pii(entities={"STREET_ADDRESS": "replace"}), None)
+    assert only([text]) == [Finding(text, (), None)]
+
+
+# --- rows
+
+NAME = "Sarah Thompson"
+TEXT = f"Hello, my name is {NAME} and my router is broken."
+CLEAN = "Hello, my name is <PERSON> and my router is broken."
+
+
+def test_group_label_source_and_meta_stay_and_the_id_follows_the_scrubbed_content(tmp_path: Path) -> None:
+    before = row(TEXT, "outage")
+    (after,) = scrub(tmp_path, [before]).rows
+    assert after == {
+        **before,
+        "id": row_id([{"role": "user", "content": CLEAN}, {"role": "assistant", "content": "outage"}]),
+        "messages": [{"role": "user", "content": CLEAN}, {"role": "assistant", "content": "outage"}],
+    }
+
+
+def test_every_role_is_scrubbed_by_default(tmp_path: Path) -> None:
+    assert scrub(tmp_path, [row(TEXT, TEXT, system=TEXT)]).texts == [[CLEAN, CLEAN, CLEAN]]
+
+
+def test_only_the_roles_of_the_recipe_are_scrubbed(tmp_path: Path) -> None:
+    assert scrub(tmp_path, [row(TEXT, TEXT)], roles=("user",)).texts == [[CLEAN, TEXT]]
+
+
+def test_only_the_entities_of_the_recipe_are_looked_for(tmp_path: Path) -> None:
+    text = f"{TEXT} Write to sarah@example.org"
+    scrubbed = scrub(tmp_path, [row(text)], entities={"EMAIL_ADDRESS": "replace"})
+    assert scrubbed.texts[0][0] == f"{TEXT} Write to <EMAIL_ADDRESS>"
+
+
+def test_a_recipe_without_entities_looks_for_none(tmp_path: Path) -> None:
+    assert scrub(tmp_path, [row(TEXT)], entities={}).texts[0][0] == TEXT
+
+
+def test_a_text_on_the_allow_list_stays(tmp_path: Path) -> None:
+    scrubbed = scrub(tmp_path, [row(TEXT)], allow_list=(NAME,))
+    assert scrubbed.texts[0][0] == TEXT
+    assert scrubbed.entities == {}
+
+
+def test_a_find_below_the_threshold_stays(tmp_path: Path) -> None:
+    text = "Ring 020 7946 0958"  # Presidio gives a phone number 0.4 where no word near it speaks of phones
+    assert scrub(tmp_path / "a", [row(text)], score_threshold=0.4).texts[0][0] == "Ring <PHONE_NUMBER>"
+    assert scrub(tmp_path / "b", [row(text)], score_threshold=0.9).texts[0][0] == text
+
+
+def test_equal_texts_are_analysed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    analysed: list[str] = []
+
+    def recording(pii: Pii, key: bytes | None) -> Scrubber:
+        scrubber = build_scrubber(pii, key)
+
+        def record(texts: Sequence[str]) -> list[Finding]:
+            analysed.extend(texts)
+            return scrubber(texts)
+
+        return record
+
+    monkeypatch.setattr(tasks.scrub, "build_scrubber", recording)
+    rows = [row(TEXT if number % 2 else "Where is it?", system="Answer in JSON.") for number in range(1200)]
+    scrubbed = scrub(tmp_path, rows)
+    assert sorted(analysed) == sorted([TEXT, "Where is it?", "Answer in JSON.", "yes"])
+    assert [texts[1] for texts in scrubbed.texts] == ["Where is it?", CLEAN] * 600
+    assert scrubbed.entities == {"PERSON": 600}
+
+
+class Listener(Nobody):
+    """Remembers the progress that it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, float, float | None, str, str]] = []
+
+    def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None:
+        self.heard.append((name, done, total, unit, note))
+
+
+def test_progress_counts_the_rows(tmp_path: Path) -> None:
+    listener = Listener()
+    with listening(listener), stage("scrub"):
+        scrub(tmp_path, [row("Where is it?")] * 600)
+    assert listener.heard == [("scrub", 512, 600, "rows", ""), ("scrub", 600, 600, "rows", "")]
+
+
+def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
+    rows = [row(text) for text, _ in TICKETS]
+    assert scrub(tmp_path / "a", rows).result == scrub(tmp_path / "b", rows).result
+
+
+# --- JSON
+
+ANSWER = """{"category": "delivery",
+  "customer": {"name": "Sarah Thompson", "e-mail": "sarah@example.org", "phone": 2079460958},
+  "notes": ["lives at \\"12 High Street\\"", "says \\u201chello\\u201d"],
+  "priority": 2, "score": -1.5e3, "open": true}"""
+SCRUBBED_ANSWER = """{"category": "delivery",
+  "customer": {"name": "<PERSON>", "e-mail": "<EMAIL_ADDRESS>", "phone": "<PHONE_NUMBER>"},
+  "notes": ["lives at \\"<STREET_ADDRESS>\\"", "says \\u201chello\\u201d"],
+  "priority": 2, "score": -1.5e3, "open": true}"""
+
+
+def test_a_json_answer_keeps_its_form_and_stays_valid(tmp_path: Path) -> None:
+    (texts,) = scrub(tmp_path, [row("Where is it?", ANSWER)]).texts
+    assert texts[1] == SCRUBBED_ANSWER
+    assert json.loads(texts[1])["customer"]["name"] == "<PERSON>"
+
+
+def test_a_field_name_stays_unless_it_is_itself_personal(tmp_path: Path) -> None:
+    answer = '{"email_address": "jo@example.org", "jo@example.org": 1}'
+    (texts,) = scrub(tmp_path, [row("Where is it?", answer)]).texts
+    assert texts[1] == '{"email_address": "<EMAIL_ADDRESS>", "<EMAIL_ADDRESS>": 1}'
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ("", []),
+        ("Where is it?", ["Where is it?"]),
+        ("{not json}", ["{not json}"]),
+        ('"a string"', ['"a string"']),
+        ('{"a": "b", "c": [1, 2.5, "d\\"e", ""]}', ["b", 'd"e']),
+        ('["x", 1234567, 123456, -12345678.0]', ["x", "1234567", "-12345678.0"]),
+        ('{"first name": "Jo", "key": "\\ud83d\\ude00"}', ["first name", "Jo", "\U0001f600"]),
+    ],
+)
+def test_the_pieces_of_a_content_are_its_values(content: str, texts: list[str]) -> None:
+    pieces = pieces_of(content)
+    assert [piece.text for piece in pieces] == texts
+    assert assemble(content, pieces, texts) == content
+
+
+def test_a_replaced_piece_is_quoted_as_json_needs_it() -> None:
+    content = '{"a": "b", "n": 1234567}'
+    assert json.loads(assemble(content, pieces_of(content), ['say "b"\n', "<X>"])) == {"a": 'say "b"\n', "n": "<X>"}
+
+
+# --- operators
+
+
+def test_a_keyed_hash_is_the_same_for_a_person_in_every_row_and_run(tmp_path: Path) -> None:
+    rows = [row(f"My name is {NAME}."), row(f"My name is {NAME}. Again, {NAME} here."), row("My name is David Miller.")]
+    first, second = (scrub(tmp_path, rows, entities={"PERSON": "hash"}) for _ in range(2))
+    assert first.texts == second.texts
+    names = [PLACEHOLDER.findall(texts[0]) for texts in first.texts]
+    (sarah,) = names[0]
+    assert re.fullmatch(r"<PERSON_[0-9a-f]{6}>", sarah)
+    assert names[1] == [sarah, sarah]
+    assert len(names[2]) == 1
+    assert names[2] != [sarah]
+
+
+def test_another_machine_has_another_key_and_so_other_pseudonyms(tmp_path: Path) -> None:
+    first, second = (scrub(tmp_path / name, [row(TEXT)], entities={"PERSON": "hash"}).texts for name in ("a", "b"))
+    assert first != second
+
+
+def test_the_key_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    scrub(tmp_path, [row(TEXT)], entities={"PERSON": "hash"})
+    key = tmp_path / "cache" / "keys" / "pii.key"
+    assert (key.stat().st_mode & 0o777, key.stat().st_size) == (0o600, 32)
+    assert list(key.parent.iterdir()) == [key]
+
+
+def test_no_key_is_made_where_nothing_is_hashed(tmp_path: Path) -> None:
+    scrub(tmp_path, [row(TEXT)])
+    assert not (tmp_path / "cache" / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "message"), [(0o644, b"k" * 32, "others may read"), (0o600, b"k", "not a")]
+)
+def test_a_key_that_is_not_one_is_refused(tmp_path: Path, mode: int, content: bytes, message: str) -> None:
+    key = tmp_path / "cache" / "keys" / "pii.key"
+    key.parent.mkdir(parents=True)
+    key.write_bytes(content)
+    key.chmod(mode)
+    with pytest.raises(StoreError, match=message):
+        scrub(tmp_path, [row(TEXT)], entities={"PERSON": "hash"})
+
+
+def test_a_pseudonym_ignores_case_and_spacing_and_depends_on_entity_and_key() -> None:
+    key = b"k" * 32
+    assert pseudonym(key, "PERSON", "Jo Doe") == pseudonym(key, "PERSON", "jo  DOE\n")
+    different = {
+        pseudonym(key, "PERSON", "Jo Doe"),
+        pseudonym(key, "PERSON", "Jo Dow"),
+        pseudonym(b"l" * 32, "PERSON", "Jo Doe"),
+        pseudonym(key, "CUSTOMER", "Jo Doe").replace("CUSTOMER", "PERSON"),
+    }
+    assert len(different) == 4
+
+
+def test_a_row_with_an_entity_to_drop_is_rejected_with_its_reason(tmp_path: Path) -> None:
+    rows = [row("My card is 4111 1111 1111 1111"), row("Where is it?")]
+    scrubbed = scrub(tmp_path, rows, entities={"CREDIT_CARD": "drop_row"})
+    assert scrubbed.texts == [["Where is it?", "yes"]]
+    (rejected,) = scrubbed.rejected
+    assert (rejected["source"], rejected["line"], rejected["reason"]) == ("tickets.jsonl", 7, "pii_credit_card")
+    assert [(count.name, count.count) for count in scrubbed.result.reasons] == [("pii_credit_card", 1)]
+    assert (scrubbed.entities, scrubbed.result.rows_with_entities) == ({"CREDIT_CARD": 1}, 1)
+
+
+def test_an_entity_to_keep_is_counted_and_left(tmp_path: Path) -> None:
+    text = "On Monday I wrote to jo@example.org about it"
+    scrubbed = scrub(tmp_path, [row(text)], entities={"DATE_TIME": "keep", "EMAIL_ADDRESS": "replace"})
+    assert scrubbed.texts[0][0] == "On Monday I wrote to <EMAIL_ADDRESS> about it"
+    assert scrubbed.entities == {"DATE_TIME": 1, "EMAIL_ADDRESS": 1}
+
+
+def test_an_entity_to_keep_shields_no_other(tmp_path: Path) -> None:
+    text = "Write to jo@example.org"
+    scrubbed = scrub(tmp_path, [row(text)], entities={"EMAIL_ADDRESS": "keep", "URL": "replace"})
+    assert scrubbed.texts[0][0] == "Write to jo@<URL>"
+
+
+# --- nothing gets out, nothing comes in
+
+
+def test_no_value_that_was_found_is_written_or_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    values = (NAME, "4111 1111 1111 1111", "sarah@example.org")
+    with caplog.at_level(logging.DEBUG):
+        scrubbed = scrub(
+            tmp_path,
+            [row(f"{TEXT} {values[1]}", values[2]), row("Card 5500 0000 0000 0004"), row(TEXT)],
+            entities={"PERSON": "hash", "EMAIL_ADDRESS": "replace", "CREDIT_CARD": "replace"},
+        )
+    written = capfd.readouterr()
+    # compressed columns hide a text from a search in the file, so the rows are read back
+    kept = json.dumps(scrubbed.rows)
+    others = b"".join(file.read_bytes() for file in scrubbed.folder.iterdir() if not file.name.startswith("rows-"))
+    for value in values:
+        assert value not in caplog.text
+        assert value not in written.out + written.err
+        assert value not in kept
+        assert value.encode() not in others
+
+
+def test_a_pipeline_that_is_not_installed_is_an_error_and_never_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import spacy.cli
+
+    monkeypatch.setattr(spacy.cli, "download", lambda *_: pytest.fail("tried to download a model"))
+    with pytest.raises(ModelError, match=r"pii\.spacy_model: en_core_web_none is not installed; install it with pip"):
+        scrub(tmp_path, [row(TEXT)], spacy_model="en_core_web_none")
+
+
+def test_scrubbing_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("opened a connection")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert scrub(tmp_path, [row("Write to jo@example.org")]).texts[0][0] == "Write to <EMAIL_ADDRESS>"
+
+
+def test_every_entity_that_nothing_finds_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        scrub(tmp_path, [row(TEXT)], entities={"PERSONS": "replace", "PHONE_NUMBER": "replace", "EMAIL_ADRESS": "keep"})
+    assert error.value.problems == (
+        "pii.entities.PERSONS: no recogniser finds it in language en; did you mean PERSON?",
+        "pii.entities.EMAIL_ADRESS: no recogniser finds it in language en; did you mean EMAIL_ADDRESS?",
+    )
+
+
+def test_a_text_too_long_to_analyse_is_rejected(tmp_path: Path) -> None:
+    scrubbed = scrub(tmp_path, [row("a" * (MAX_CHARACTERS + 1)), row("Where is it?")])
+    assert [rejected["reason"] for rejected in scrubbed.rejected] == ["too_long_to_scrub"]
+    assert scrubbed.texts == [["Where is it?", "yes"]]
+
+
+def test_no_row_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"scrub: no row is left \(pii_person 2\); see pii.entities"):
+        scrub(tmp_path / "a", [row(TEXT), row(TEXT)], entities={"PERSON": "drop_row"})
+    with pytest.raises(DataError, match="there was none to begin with"):
+        scrub(tmp_path / "b", [])

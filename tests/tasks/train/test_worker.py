@@ -1,0 +1,222 @@
+"""The training process: what it saves, how it goes on after a kill, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conf.schema import Training
+from conf.settings import PROJECT
+from tasks.artifacts import Store, sha256_of
+from tasks.errors import DataError, TrainingError
+from tasks.results import Adapter, Base, SmokeTest, Split
+from tasks.train import smoke_test, train_adapter
+from tasks.train.job import Job
+from tasks.train.launch import command
+from tests.builders import LORA, MODEL, PLAIN, QUANTIZATION, TRAINING, make_base, make_split
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split, Base]:
+    folder = tmp_path_factory.mktemp("store")
+    store = Store(str(folder / "store"), folder / "cache")
+    return store, make_split(store), make_base(store)
+
+
+@pytest.fixture(scope="module")
+def smoke(made: tuple[Store, Split, Base]) -> SmokeTest:
+    store, split, base = made
+    with store.writing("smoke", "s") as workspace:
+        result = smoke_test(split, base, MODEL, PLAIN, QUANTIZATION, LORA, TRAINING, threads=1, workspace=workspace)
+        store.commit(workspace, result, {})
+    return result
+
+
+def train(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str, training: Training = TRAINING) -> Adapter:
+    store, split, base = made
+    with store.writing("train", key) as workspace:
+        result = train_adapter(
+            split,
+            smoke,
+            base,
+            MODEL,
+            PLAIN,
+            QUANTIZATION,
+            LORA,
+            training,
+            tracking=None,
+            threads=1,
+            workspace=workspace,
+        )
+        store.commit(workspace, result, {})
+    return result
+
+
+@pytest.fixture(scope="module")
+def adapter(made: tuple[Store, Split, Base], smoke: SmokeTest) -> Adapter:
+    return train(made, smoke, "undisturbed")
+
+
+def test_the_smoke_test_shows_one_row_whose_answer_alone_carries_loss(
+    made: tuple[Store, Split, Base], smoke: SmokeTest
+) -> None:
+    tokens = json.loads(made[0].open(smoke.report).read_text())["tokens"]
+    answer = "".join(token["text"] for token in tokens if token["loss"])
+    question = "".join(token["text"] for token in tokens if not token["loss"])
+    assert answer.removesuffix("<|end|>") in {"card", "outage", "closing", "login"}
+    assert answer.endswith("<|end|>")
+    assert "ticket" in question
+    assert question.endswith("\n")
+
+
+def test_an_adapter_is_safetensors_and_text_alone(made: tuple[Store, Split, Base], adapter: Adapter) -> None:
+    suffixes = {Path(file.path).suffix for file in adapter.files}
+    assert suffixes <= {".safetensors", ".json", ".jinja"}
+    config = json.loads(next(made[0].open(f) for f in adapter.files if f.path.endswith("_config.json")).read_text())
+    assert str(made[0].root) not in json.dumps(config)
+
+
+def test_training_learns_and_keeps_its_history(made: tuple[Store, Split, Base], adapter: Adapter) -> None:
+    lines = [json.loads(line) for line in made[0].open(adapter.history).read_text().splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    validations = {line["step"]: line["eval_loss"] for line in lines if "eval_loss" in line}
+    assert losses[-1] < losses[0]
+    assert adapter.eval_loss == min(validations.values())
+    assert validations[adapter.best_step] == adapter.eval_loss
+    assert adapter.steps == len(losses)
+
+
+def test_a_training_killed_after_a_checkpoint_ends_with_the_same_adapter(
+    made: tuple[Store, Split, Base], smoke: SmokeTest, adapter: Adapter
+) -> None:
+    store = made[0]
+    killed = kill_after_first_checkpoint(made, smoke, "disturbed")
+    assert killed
+    again = train(made, smoke, "disturbed")
+    assert again.weights.sha256 == adapter.weights.sha256
+    assert store.open(again.history).read_text() == store.open(adapter.history).read_text()
+
+
+def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str) -> bool:
+    """Start the worker of a training under `key` by hand and kill -9 it when its first checkpoint is whole."""
+    store, split, base = made
+    folder = store.scratch("train", key)
+    (folder / "out").mkdir()
+    job = Job(
+        kind="train",
+        base=store.open(base.files[0]).parent,
+        train=store.open(split.train.rows),
+        validation=store.open(split.validation.rows),
+        out=folder / "out",
+        checkpoints=folder / "checkpoints",
+        max_rows=None,
+        threads=1,
+        model=MODEL,
+        prompt=PLAIN,
+        quantization=QUANTIZATION,
+        lora=LORA,
+        training=TRAINING,
+        tracking=None,
+    )
+    (folder / "job.json").write_text(job.model_dump_json())
+    with subprocess.Popen(
+        command(folder / "job.json", 1),
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        wait_for(lambda: bool(list(folder.glob("checkpoints/checkpoint-*/trainer_state.json"))))
+        process.send_signal(signal.SIGKILL)
+        return process.wait() == -signal.SIGKILL
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
+    """Return when the condition holds; fail the test when it does not in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail("waited in vain")
+        time.sleep(0.02)
+
+
+def test_a_row_longer_than_max_length_stops_before_training(made: tuple[Store, Split, Base]) -> None:
+    store, split, base = made
+    short = TRAINING.model_copy(update={"max_length": 8})
+    with store.writing("smoke", "long") as workspace, pytest.raises(DataError, match=r"max_length: .* rows have more"):
+        smoke_test(split, base, MODEL, PLAIN, QUANTIZATION, LORA, short, threads=1, workspace=workspace)
+
+
+def test_a_process_that_dies_is_named_with_its_log(made: tuple[Store, Split, Base], smoke: SmokeTest) -> None:
+    store, split, base = made
+    broken = base.model_copy(update={"files": (base.files[0],)})
+    config = store.open(next(file for file in base.files if file.path.endswith("/config.json")))
+    content = config.read_text()
+    config.write_text(content.replace('"llama"', '"unheard-of"'))
+    try:
+        with (
+            store.writing("train", "dies") as workspace,
+            pytest.raises(TrainingError, match=r"whole log: .*train\.log"),
+        ):
+            train_adapter(
+                split,
+                smoke,
+                broken,
+                MODEL,
+                PLAIN,
+                QUANTIZATION,
+                LORA,
+                TRAINING,
+                tracking=None,
+                threads=1,
+                workspace=workspace,
+            )
+    finally:
+        config.write_text(content)
+
+
+def test_the_worker_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    starter = (
+        "import subprocess, sys, time; from pathlib import Path; from tasks.train.launch import command;"
+        "p = subprocess.Popen([sys.executable, '-c', 'import threading, time; from tasks.train import worker;"
+        "threading.Thread(target=worker._end_with_parent).start(); print(1, flush=True); time.sleep(600)'],"
+        "stdin=subprocess.PIPE, stdout=subprocess.PIPE); p.stdout.readline();"
+        f"Path({str(tmp_path / 'pid')!r}).write_text(str(p.pid)); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", starter], cwd=PROJECT) as process:
+        wait_for(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        process.kill()
+        process.wait()
+    worker = int((tmp_path / "pid").read_text())
+    wait_for(lambda: not is_running(worker), seconds=20)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def test_two_processes_train_through_torchrun(made: tuple[Store, Split, Base], smoke: SmokeTest) -> None:
+    both = TRAINING.model_copy(update={"nproc_per_node": 2, "per_device_train_batch_size": 4})
+    result = train(made, smoke, "two", both)
+    assert result.eval_loss is not None
+    assert sha256_of(made[0].open(result.weights)) == result.weights.sha256
+
+
+def test_the_command_is_torchrun_only_for_more_than_one_process(tmp_path: Path) -> None:
+    assert "torch.distributed.run" not in command(tmp_path / "job.json", 1)
+    assert "torch.distributed.run" in command(tmp_path / "job.json", 2)
