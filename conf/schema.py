@@ -236,7 +236,7 @@ Expectation = Annotated[
 class Quality(Section):
     """Which rows are dropped, and what must hold of those that stay (a Great Expectations suite)."""
 
-    min_prompt_characters: int = Field(1, ge=1)
+    min_prompt_characters: int = Field(1, ge=1, description="Of the question, without its system message.")
     max_prompt_characters: int = Field(20_000, ge=1)
     languages: tuple[str, ...] = Field((), description="Keep rows in these languages (ISO 639-1); empty keeps all.")
     drop_duplicates: bool = True

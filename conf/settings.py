@@ -55,9 +55,16 @@ def settings() -> Settings:
         store=os.environ.get("TUNEGATE_STORE") or str(home / "store"),
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
         data=Path(data).expanduser().resolve() if data else None,
-        threads=int(os.environ.get("TUNEGATE_THREADS") or len(os.sched_getaffinity(0))),
+        threads=_threads(os.environ.get("TUNEGATE_THREADS")),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
     )
+
+
+def _threads(given: str | None) -> int:
+    """The number that the operator gave; without one, or with one that is no number, the cores this process may use."""
+    if given and given.isdecimal() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def prepare_environment(current: Settings) -> None:

@@ -82,10 +82,10 @@ class Stage:
         return (self.total - self.done) / rate if rate and self.total and self.total > self.done else None
 
     def figures(self) -> str:
-        """`810 of 1,300 rows, 240/s, loss 0.21, 0:02 left`."""
+        """`810/1,300 rows, 240/s, loss 0.21, 0:02 left`."""
         parts = []
         if self.unit:
-            of = f" of {self.total:,.0f}" if self.total else ""
+            of = f"/{self.total:,.0f}" if self.total else ""
             parts.append(f"{self.done:,.0f}{of} {self.unit}")
         rate = self.rate()
         if rate is not None:
@@ -240,7 +240,11 @@ def _progress(stage: Stage) -> RenderableType:
     grid.add_column(width=10)
     grid.add_column(justify="right", width=4)
     grid.add_column(overflow="ellipsis", no_wrap=True)
-    grid.add_row(ProgressBar(total=1.0, completed=share, width=10), f"{share:.0%}", Text(stage.figures()))
+    grid.add_row(
+        ProgressBar(total=1.0, completed=share, width=10, complete_style="cyan", finished_style="cyan"),
+        f"{share:.0%}",
+        Text(stage.figures()),
+    )
     return grid
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from tasks.results import Result
+from tasks.results import CheckedData, Result, Verdict
 from tasks.summary import summary
 
 
@@ -26,6 +26,9 @@ class Board(Protocol):
     def cached(self, name: str, summary: str) -> None:
         """A stage was done before."""
 
+    def refused(self, name: str, message: str) -> None:
+        """A stage is done and its answer is no."""
+
     def failed(self, name: str, message: str) -> None:
         """A stage ended in an error."""
 
@@ -37,6 +40,7 @@ class Nobody:
     def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None: ...
     def finished(self, name: str, summary: str) -> None: ...
     def cached(self, name: str, summary: str) -> None: ...
+    def refused(self, name: str, message: str) -> None: ...
     def failed(self, name: str, message: str) -> None: ...
 
 
@@ -51,12 +55,21 @@ def report(done: float, total: float | None = None, unit: str = "rows", note: st
 
 def cached(name: str, result: Result) -> None:
     """Say that a stage was done before."""
-    _board.get().cached(name, summary(result))
+    tell = _board.get().refused if is_refusal(result) else _board.get().cached
+    tell(name, summary(result))
 
 
 def finished(name: str, result: Result) -> None:
     """Say that a stage is done."""
-    _board.get().finished(name, summary(result))
+    tell = _board.get().refused if is_refusal(result) else _board.get().finished
+    tell(name, summary(result))
+
+
+def is_refusal(result: Result) -> bool:
+    """Whether the stage was done well and what it found stops the run."""
+    return (isinstance(result, Verdict) and not result.passed) or (
+        isinstance(result, CheckedData) and bool(result.refusals)
+    )
 
 
 @contextmanager

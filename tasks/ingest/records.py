@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import io
 import json
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from conf.schema import Dataset
 from tasks.errors import DataError
@@ -33,21 +39,15 @@ def records_of(dataset: Dataset, source: Fetched, temporary: Path) -> Iterator[N
             return
         with _uncompressed(place) as stream:
             yield from (_from_jsonl if dataset.type == "jsonl" else _from_csv)(stream, dataset.path)
-    except (OSError, EOFError, zlib.error, _arrow_error()) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
         raise unreadable(str(place), error) from error
-
-
-def _arrow_error() -> type[Exception]:
-    import pyarrow as pa
-
-    return cast("type[Exception]", pa.ArrowException)
 
 
 def _uncompressed(path: Path) -> BinaryIO:
     """The bytes; `.gz`, `.bz2` and `.xz` are unpacked on the way."""
-    import fsspec
-
-    return cast(BinaryIO, fsspec.filesystem("file").open(str(path), "rb", compression="infer"))
+    packed: dict[str, Callable[[Path, str], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    opened = packed.get(path.suffix.lower(), Path.open)(path, "rb")
+    return cast(BinaryIO, opened)
 
 
 def _from_jsonl(stream: BinaryIO, _path: str) -> Iterator[Numbered]:
@@ -75,25 +75,30 @@ def _refuse_constant(name: str) -> object:
 def _from_csv(stream: BinaryIO, path: str) -> Iterator[Numbered]:
     """Records after RFC 4180; one that runs over several lines counts once, by its first line."""
     # surrogateescape carries a wrong byte to the record that holds it, where the strict decoder would end the file
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, strict=True)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(text, strict=True)
+        header = _csv_header(reader, path)
+        while True:
+            number = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield number, "broken_csv"
+                continue
+            if cells:
+                yield number, _csv_record(header, cells)
+
+
+def _csv_header(reader: Iterator[list[str]], path: str) -> list[str]:
     try:
         header = next(reader, [])
     except csv.Error as error:
         raise DataError(f"{path}: its first line is no CSV header; write one column name a column") from error
     if len(set(header)) != len(header):
         raise DataError(f"{path}: two columns of the same name in the first line; give each its own")
-    while True:
-        number = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield number, "broken_csv"
-            continue
-        if cells:
-            yield number, _csv_record(header, cells)
+    return header
 
 
 def _csv_record(header: list[str], cells: list[str]) -> dict[str, object] | str:
@@ -105,8 +110,6 @@ def _csv_record(header: list[str], cells: list[str]) -> dict[str, object] | str:
 
 
 def _from_parquet(path: Path) -> Iterator[Numbered]:
-    import pyarrow.parquet as pq
-
     number = 0
     with pq.ParquetFile(path) as parquet:
         for batch in parquet.iter_batches(batch_size=1024):

@@ -8,14 +8,15 @@ import re
 import unicodedata
 
 
-def normalise(text: str) -> str:
-    """The text with what makes no other question of it taken away: case, digits, punctuation, spacing.
+def normalise(text: str, *, keep_digits: bool = False) -> str:
+    """The text with what makes no other question of it taken away: case, punctuation, spacing and, as a rule, digits.
 
     Compatibility forms are unified first (Unicode NFKC), every run of digits becomes `0`, every run of punctuation and
     white space one space. A text of nothing but punctuation stays as it is, so that such texts are not all equal.
+    Digits are kept where a row may be dropped for being equal: `2 + 2` and `3 + 5` belong together, but are not the same.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = re.sub(r"[\W_]+", " ", re.sub(r"\d+", "0", folded)).strip()
+    words = re.sub(r"[\W_]+", " ", folded if keep_digits else re.sub(r"\d+", "0", folded)).strip()
     return words or folded
 
 

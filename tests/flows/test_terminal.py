@@ -82,7 +82,7 @@ def test_a_log_gets_progress_only_every_thirty_seconds() -> None:
         board.finished("train", "")
     assert written(console).splitlines() == [
         "train: started",
-        "train: 50%, 50 of 100 steps, 1.4/s, loss 0.02, 0:35 left",
+        "train: 50%, 50/100 steps, 1.4/s, loss 0.02, 0:35 left",
         "train: done in 1:10",
     ]
 
@@ -116,7 +116,7 @@ def test_a_running_stage_shows_its_share_its_rate_its_note_and_its_time() -> Non
     clock.now += 20
     board.progress("train", 441, 882, "steps", "loss 0.21")
     line = line_of(board, "train")
-    assert "50% 441 of 882 steps, 22/s, loss 0.21, 0:20" in line
+    assert "50% 441/882 steps, 22/s, loss 0.21, 0:20 left" in line
     assert line.rstrip().endswith("0:20")
 
 
@@ -137,7 +137,7 @@ def test_a_rate_starts_anew_when_the_stage_goes_on_to_other_work() -> None:
     board.progress("evaluate", 0, 100, "rows", "tuned")
     clock.now += 10
     board.progress("evaluate", 50, 100, "rows", "tuned")
-    assert "50 of 100 rows, 5/s, tuned" in line_of(board, "evaluate")
+    assert "50/100 rows, 5/s, tuned" in line_of(board, "evaluate")
 
 
 def test_each_end_has_a_mark_and_a_word_and_not_a_colour_alone() -> None:

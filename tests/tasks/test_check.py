@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from conf.schema import Expectation, ExpectColumnValuesToBeInSet, Quality
 from tasks.artifacts import Store
 from tasks.check import check_rows, require
+from tasks.check.rules import reasons_to_drop
 from tasks.check.suite import evaluate
 from tasks.errors import DataError, GateRefused
 from tasks.results import CheckedData, ScrubbedData
@@ -67,7 +68,6 @@ class Checked:
         self.result = result
         self.folder = Path(store.root) / "check" / result.key
         self.rows = list(read_rows(store.open(shard) for shard in result.rows))
-        self.prompts = [prompt_of(row) for row in self.rows]
         self.rejected = [(r["line"], r["reason"]) for r in pq.read_table(store.open(result.rejected)).to_pylist()]
         self.report: dict[str, Any] = json.loads(store.open(result.report).read_text(encoding="utf-8"))
 
@@ -83,6 +83,12 @@ def check(tmp_path: Path, rows: Iterable[Row], **quality: Any) -> Checked:
     return Checked(store, result)
 
 
+def dropped(rows: Sequence[Row], **quality: Any) -> list[tuple[int, str]]:
+    """What the row rules alone drop: line, from 1, and reason."""
+    reasons = reasons_to_drop(rows, Quality.model_validate({"near_duplicate_threshold": None, **quality}))
+    return [(line, reason) for line, reason in enumerate(reasons, start=1) if reason is not None]
+
+
 def expectations(*given: dict[str, Any]) -> dict[str, Any]:
     return {"expectations": given}
 
@@ -90,94 +96,86 @@ def expectations(*given: dict[str, Any]) -> dict[str, Any]:
 # --- the row rules
 
 
-def test_rows_without_a_question_or_an_answer_are_rejected(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row(" \n"), row("Where is it?", "  "), row("Where is my card?")])
-    assert checked.rejected == [(1, "empty_prompt"), (2, "empty_completion")]
-    assert checked.prompts == ["Where is my card?"]
-
-
-def test_a_question_of_placeholders_alone_is_empty(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row("<PERSON_3f9a1c> <EMAIL_ADDRESS>"), row("Where is <PERSON>?")])
-    assert checked.rejected == [(1, "empty_prompt")]
-
-
-def test_a_system_message_does_not_fill_an_empty_question(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row("", system="Answer in JSON."), row("Where is my card?", system="Answer in JSON.")])
-    assert checked.rejected == [(1, "empty_prompt")]
-
-
-def test_questions_outside_the_bounds_of_length_are_rejected(tmp_path: Path) -> None:
-    rows = [row("a" * 9), row("b" * 10), row("c" * 20), row("d" * 21)]
-    checked = check(tmp_path, rows, min_prompt_characters=10, max_prompt_characters=20)
-    assert checked.rejected == [(1, "prompt_too_short"), (4, "prompt_too_long")]
-
-
-def test_a_system_message_does_not_lengthen_a_short_question(tmp_path: Path) -> None:
-    rows = [row("Hi", system="Answer in JSON."), row("Where is my card?", system="Answer in JSON.")]
-    assert check(tmp_path, rows, min_prompt_characters=10).rejected == [(1, "prompt_too_short")]
-
-
-def test_a_question_in_another_language_is_rejected(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row(ENGLISH), row(GERMAN)], languages=("en",))
-    assert checked.rejected == [(2, "other_language")]
-
-
-def test_every_language_of_the_recipe_is_kept(tmp_path: Path) -> None:
-    assert check(tmp_path, [row(ENGLISH), row(GERMAN)], languages=("en", "de")).rejected == []
-
-
-def test_a_text_too_short_to_tell_its_language_is_kept(tmp_path: Path) -> None:
-    assert check(tmp_path, [row("Paket ist weg!"), row(ENGLISH)], languages=("en",)).rejected == []
-
-
-def test_placeholders_do_not_decide_the_language(tmp_path: Path) -> None:
-    names = " ".join(["<STREET_ADDRESS>", "<CREDIT_CARD>", "<PHONE_NUMBER>"] * 5)
-    assert check(tmp_path, [row(f"{GERMAN} {names}"), row(ENGLISH)], languages=("en",)).rejected == [
-        (1, "other_language")
+def test_rows_without_a_question_or_an_answer_are_rejected() -> None:
+    assert dropped([row(" \n"), row("Where is it?", "  "), row("Where is my card?")]) == [
+        (1, "empty_prompt"),
+        (2, "empty_completion"),
     ]
 
 
-def test_every_copy_of_a_question_with_different_answers_is_dropped(tmp_path: Path) -> None:
+def test_a_question_of_placeholders_alone_is_empty() -> None:
+    assert dropped([row("<PERSON_3f9a1c> <EMAIL_ADDRESS>"), row("Where is <PERSON>?")]) == [(1, "empty_prompt")]
+
+
+def test_a_system_message_does_not_fill_an_empty_question() -> None:
+    assert dropped([row("", system="Answer in JSON."), row("Where is my card?", system="Answer in JSON.")]) == [
+        (1, "empty_prompt")
+    ]
+
+
+def test_questions_outside_the_bounds_of_length_are_rejected() -> None:
+    rows = [row("a" * 9), row("b" * 10), row("c" * 20), row("d" * 21)]
+    assert dropped(rows, min_prompt_characters=10, max_prompt_characters=20) == [
+        (1, "prompt_too_short"),
+        (4, "prompt_too_long"),
+    ]
+
+
+def test_a_system_message_does_not_lengthen_a_short_question() -> None:
+    rows = [row("Hi", system="Answer in JSON."), row("Where is my card?", system="Answer in JSON.")]
+    assert dropped(rows, min_prompt_characters=10) == [(1, "prompt_too_short")]
+
+
+def test_a_question_in_another_language_is_rejected() -> None:
+    assert dropped([row(ENGLISH), row(GERMAN)], languages=("en",)) == [(2, "other_language")]
+
+
+def test_every_language_of_the_recipe_is_kept() -> None:
+    assert dropped([row(ENGLISH), row(GERMAN)], languages=("en", "de")) == []
+
+
+def test_a_text_too_short_to_tell_its_language_is_kept() -> None:
+    assert dropped([row("Paket ist weg!"), row(ENGLISH)], languages=("en",)) == []
+
+
+def test_placeholders_do_not_decide_the_language() -> None:
+    names = " ".join(["<STREET_ADDRESS>", "<CREDIT_CARD>", "<PHONE_NUMBER>"] * 5)
+    assert dropped([row(f"{GERMAN} {names}"), row(ENGLISH)], languages=("en",)) == [(1, "other_language")]
+
+
+def test_every_copy_of_a_question_with_different_answers_is_dropped() -> None:
     rows = [row("Where is my card?", "delivery"), row("Lost it", "loss"), row("where is my CARD", "theft")]
-    checked = check(tmp_path, rows)
-    assert checked.rejected == [(1, "contradicting_answers"), (3, "contradicting_answers")]
-    assert checked.prompts == ["Lost it"]
+    assert dropped(rows) == [(1, "contradicting_answers"), (3, "contradicting_answers")]
 
 
-def test_answers_that_differ_in_case_and_spacing_do_not_contradict(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row("Where is it?", "In  transit"), row("Where is it?", "in transit ")])
-    assert checked.rejected == [(2, "duplicate")]
+def test_answers_that_differ_in_case_and_spacing_do_not_contradict() -> None:
+    assert dropped([row("Where is it?", "In  transit"), row("Where is it?", "in transit ")]) == [(2, "duplicate")]
 
 
-def test_contradictions_stay_where_the_recipe_allows_them(tmp_path: Path) -> None:
+def test_contradictions_stay_where_the_recipe_allows_them() -> None:
     rows = [row("Say hello", "Hello!"), row("Say hello", "Good day!")]
-    assert check(tmp_path, rows, drop_contradictions=False, drop_duplicates=False).rejected == []
+    assert dropped(rows, drop_contradictions=False, drop_duplicates=False) == []
 
 
-def test_the_later_copy_of_a_question_is_dropped(tmp_path: Path) -> None:
-    checked = check(tmp_path, [row("Where is order 17?"), row("Lost it"), row("where is order 23")])
-    assert checked.rejected == [(3, "duplicate")]
-    assert checked.prompts == ["Where is order 17?", "Lost it"]
+def test_the_later_copy_of_a_question_is_dropped() -> None:
+    assert dropped([row("Where is order 17?"), row("Lost it"), row("where is order 23")]) == [(3, "duplicate")]
 
 
-def test_duplicates_stay_where_the_recipe_says_so(tmp_path: Path) -> None:
-    assert check(tmp_path, [row("Where?"), row("Where?")], drop_duplicates=False).rejected == []
+def test_duplicates_stay_where_the_recipe_says_so() -> None:
+    assert dropped([row("Where?"), row("Where?")], drop_duplicates=False) == []
 
 
-def test_the_training_copy_goes_where_a_test_row_is_fixed(tmp_path: Path) -> None:
+def test_the_training_copy_goes_where_a_test_row_is_fixed() -> None:
     rows = [row("Where is my card?", side="train"), row("Where is my card?", side="test")]
-    checked = check(tmp_path, rows)
-    assert checked.rejected == [(1, "duplicate")]
-    assert [r["meta"]["side"] for r in checked.rows] == ["test"]
+    assert dropped(rows) == [(1, "duplicate")]
 
 
-def test_a_training_row_that_contradicts_a_fixed_test_row_goes_alone(tmp_path: Path) -> None:
+def test_a_training_row_that_contradicts_a_fixed_test_row_goes_alone() -> None:
     rows = [row("Where is my card?", "loss", side="train"), row("Where is my card?", "delivery", side="test")]
-    checked = check(tmp_path, rows)
-    assert checked.rejected == [(1, "contradicting_answers")]
+    assert dropped(rows) == [(1, "contradicting_answers")]
 
 
-def test_a_fixed_test_set_stays_whole_but_for_empty_rows(tmp_path: Path) -> None:
+def test_a_fixed_test_set_stays_whole_but_for_empty_rows() -> None:
     tests = [
         row("Where is my card?", "loss", side="test"),
         row("Where is my card?", "delivery", side="test"),
@@ -187,7 +185,7 @@ def test_a_fixed_test_set_stays_whole_but_for_empty_rows(tmp_path: Path) -> None
         row("", side="test"),
     ]
     rules = {"languages": ("en",), "min_prompt_characters": 5, "near_duplicate_threshold": 0.3}
-    assert check(tmp_path, tests, **rules).rejected == [(6, "empty_prompt")]
+    assert dropped(tests, **rules) == [(6, "empty_prompt")]
 
 
 # --- near duplicates
@@ -198,46 +196,45 @@ LONG = (
 )
 
 
-def test_a_later_row_that_is_nearly_the_same_is_dropped(tmp_path: Path) -> None:
+def test_a_later_row_that_is_nearly_the_same_is_dropped() -> None:
     rows = [row(LONG), row("Something else entirely, please"), row(f"{LONG} indeed")]
-    checked = check(tmp_path, rows, near_duplicate_threshold=0.9)
-    assert checked.rejected == [(3, "near_duplicate")]
+    assert dropped(rows, near_duplicate_threshold=0.9) == [(3, "near_duplicate")]
 
 
-def test_rows_below_the_threshold_stay(tmp_path: Path) -> None:
+def test_rows_below_the_threshold_stay() -> None:
     half = " ".join(LONG.split()[:20])
-    assert check(tmp_path, [row(LONG), row(half)], near_duplicate_threshold=0.9).rejected == []
+    assert dropped([row(LONG), row(half)], near_duplicate_threshold=0.9) == []
 
 
-def test_the_similarity_that_decides_is_the_true_one(tmp_path: Path) -> None:
+def test_the_similarity_that_decides_is_the_true_one() -> None:
     """Of n words 1 is added: n - 2 shingles of n - 1 are shared, whatever the estimate says."""
     words = [letter * 3 for letter in "abcdefghijkl"]  # 12 words, 10 shingles
     rows = [row(" ".join(words)), row(" ".join([*words, "zzz"]))]  # 10 of 11 shared: 0.909…
-    assert check(tmp_path / "a", rows, near_duplicate_threshold=0.90).rejected == [(2, "near_duplicate")]
-    assert check(tmp_path / "b", rows, near_duplicate_threshold=0.91).rejected == []
+    assert dropped(rows, near_duplicate_threshold=0.90) == [(2, "near_duplicate")]
+    assert dropped(rows, near_duplicate_threshold=0.91) == []
 
 
-def test_short_texts_are_compared_word_by_word(tmp_path: Path) -> None:
+def test_short_texts_are_compared_word_by_word() -> None:
     rows = [row("card lost"), row("lost card"), row("card stolen")]
-    assert check(tmp_path, rows, near_duplicate_threshold=0.9).rejected == [(2, "near_duplicate")]
+    assert dropped(rows, near_duplicate_threshold=0.9) == [(2, "near_duplicate")]
 
 
-def test_a_shared_system_message_does_not_make_rows_alike(tmp_path: Path) -> None:
+def test_a_shared_system_message_does_not_make_rows_alike() -> None:
     rows = [row("card lost", system=LONG), row("top up failed", system=LONG), row("refund please", system=LONG)]
-    assert check(tmp_path, rows, near_duplicate_threshold=0.5).rejected == []
+    assert dropped(rows, near_duplicate_threshold=0.5) == []
 
 
-def test_the_same_question_under_another_system_message_is_another_row(tmp_path: Path) -> None:
+def test_the_same_question_under_another_system_message_is_another_row() -> None:
     question = "Summarise the text"
     other = "You are a pirate and answer in rhymes about the sea"
     rows = [row(question, system=LONG), row("Translate the text", system=LONG)]
     rows += [row(question, system=other), row("Translate the text", system=other)]
-    assert check(tmp_path, rows, near_duplicate_threshold=0.5, drop_contradictions=False).rejected == []
+    assert dropped(rows, near_duplicate_threshold=0.5, drop_contradictions=False) == []
 
 
-def test_the_training_row_goes_where_it_nearly_repeats_a_fixed_test_row(tmp_path: Path) -> None:
+def test_the_training_row_goes_where_it_nearly_repeats_a_fixed_test_row() -> None:
     rows = [row(LONG, side="train"), row(f"{LONG} indeed", side="test")]
-    assert check(tmp_path, rows, near_duplicate_threshold=0.9).rejected == [(1, "near_duplicate")]
+    assert dropped(rows, near_duplicate_threshold=0.9) == [(1, "near_duplicate")]
 
 
 def word_of(*numbers: int) -> str:
@@ -245,13 +242,14 @@ def word_of(*numbers: int) -> str:
     return "".join(chr(ord("a") + byte % 26) for byte in hashlib.sha256(repr(numbers).encode()).digest()[:4])
 
 
-def test_no_near_duplicate_escapes_among_many_rows(tmp_path: Path) -> None:
+def test_no_near_duplicate_escapes_among_many_rows() -> None:
     """Hashing proposes, and must not miss: each of 200 long texts comes back with one more word."""
     texts = [" ".join(word_of(i, j) for j in range(30)) for i in range(200)]
     rows = [row(text) for text in texts]
     again = [row(f"{prompt_of(r)} indeed") for r in rows]
-    checked = check(tmp_path, [*rows, *again], near_duplicate_threshold=0.9)
-    assert checked.rejected == [(line, "near_duplicate") for line in range(201, 401)]
+    assert dropped([*rows, *again], near_duplicate_threshold=0.9) == [
+        (line, "near_duplicate") for line in range(201, 401)
+    ]
 
 
 # --- the suite
@@ -434,8 +432,8 @@ def test_rows_keep_their_order_and_their_content(tmp_path: Path) -> None:
     rows = [row("Three?", "c"), row("One?", "a", side="test"), row("Two?", "b"), row("One?", "a")]
     checked = check(tmp_path, rows)
     assert [(prompt_of(r), completion_of(r)) for r in checked.rows] == [("Three?", "c"), ("One?", "a"), ("Two?", "b")]
-    assert checked.result.n_rows == 3
-    assert checked.result.n_rejected == 1
+    assert checked.rejected == [(4, "duplicate")]
+    assert (checked.result.n_rows, checked.result.n_rejected) == (3, 1)
 
 
 def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:

@@ -151,9 +151,11 @@ def test_finds_are_counted_by_entity_and_by_row(tmp_path: Path) -> None:
         ("Send it to 742 Evergreen Terrace please", "742 Evergreen Terrace"),
         ("Send it to 12-14 King's Rd. please", "12-14 King's Rd."),
         ("Send it to 221B Baker St please", "221B Baker St"),
+        ("Send it to 52135 Alyssa Lake Apt. 825 please", "52135 Alyssa Lake Apt. 825"),
         ("Schick es in die Musterstr. 12 bitte", "Musterstr. 12"),
         ("Schick es in die Lange Straße 7a bitte", "Lange Straße 7a"),
         ("Schick es in die Bahnhofstraße 3 bitte", "Bahnhofstraße 3"),
+        ("Schick es in die Konrad-Adenauer-Allee 15 bitte", "Konrad-Adenauer-Allee 15"),
     ],
 )
 def test_a_street_address_is_found_whole(text: str, address: str) -> None:
@@ -163,11 +165,34 @@ def test_a_street_address_is_found_whole(text: str, address: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["I waited 3 days on the road", "it is a 5 minute drive", "order 48213 is on its way", "Version 2 of the App"],
+    [
+        "I waited 3 days on the road",
+        "it is a 5 minute drive",
+        "order 48213 is on its way",
+        "Version 2 of the App",
+        "It has 4 USB Port covers",
+    ],
 )
 def test_a_number_before_other_words_is_no_street_address(text: str) -> None:
     only = build_scrubber(Pii(entities={"STREET_ADDRESS": "replace"}), None)
     assert only([text]) == [Finding(text, (), None)]
+
+
+@pytest.mark.parametrize(
+    ("number", "is_a_card"),
+    [
+        ("4111 1111 1111 1111", True),
+        ("2223 0031 2200 3222", True),  # Mastercard's second range
+        ("2223 0031 2200 3223", False),  # the Luhn sum is wrong
+        ("4000000000000000006", True),  # 19 digits
+        ("213100000000001", True),
+        ("213100000000004", False),
+    ],
+)
+def test_a_card_number_is_found_by_its_range_and_its_luhn_sum(number: str, is_a_card: bool) -> None:
+    only = build_scrubber(Pii(entities={"CREDIT_CARD": "replace"}), None)
+    (finding,) = only([f"Card {number} was charged"])
+    assert finding.text == f"Card {'<CREDIT_CARD>' if is_a_card else number} was charged"
 
 
 # --- rows

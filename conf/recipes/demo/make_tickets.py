@@ -186,7 +186,7 @@ PROBLEMS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
                 "The parcel came, but {in it was a phone case instead of|not with} the [dev] {I ordered|we chose}",
                 "The [dev] {arrived|was delivered} {crushed|in a wet, torn box|with a broken corner}",
                 "You sent {the wrong model of|somebody else's order instead of} the [dev]",
-                "The box that came today was {empty|without} the [dev]",
+                "The box that came today {was empty, no [dev] in it|held no [dev]}",
                 "{In the parcel|With the post} came a [dev] with {a wrong name|scratches all over}",
                 "I unpacked the [dev] and {the plug is a foreign one|half of it is missing}",
             ),
@@ -365,7 +365,7 @@ PRIORITY_PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "low": (
         "{No rush|There is no hurry|No hurry at all}",
-        "{Whenever you|When you} {have a quiet minute|get round to it}",
+        "Whenever you {have a quiet minute|get round to it}",
         "It can {wait|easily wait} {till next month|a few weeks}",
         "{This is not urgent|I would not call it urgent|Nothing urgent}",
         "{Only a small thing|It is a trifle}, {really|honestly}",
@@ -419,7 +419,7 @@ NOT_MEANT = {
     ),
     "delivery": (
         "The {parcel|package} {came last week|arrived on time}, {thanks|that was quick}",
-        "What I ordered in [month] {has come|is here}",
+        "The things I ordered in [month] {have come|are here}",
     ),
     "cancellation": (
         "I do not want to {cancel|leave|end the contract}",
@@ -559,6 +559,7 @@ CARDS = (
     "6011111111111117",
     "378282246310005",
 )
+STREETS = ("Road", "Street", "Avenue", "Lane", "Drive", "Close", "Way", "St", "Rd")
 # Numbers that Ofcom and the NANP keep free for films and books; every n becomes a digit.
 PHONES = {
     "en_GB": (
@@ -605,8 +606,6 @@ def _personal_values(rng: random.Random, fake: Faker, locale: str) -> dict[str, 
     first, last = fake.first_name(), fake.last_name()
     plain = re.sub(r"[^a-z.]", "", f"{first}.{last}".lower())
     iban, card = fake.iban(), rng.choice(CARDS)
-    street = fake.street_address().replace("\n", ", ")
-    place = f"{fake.postcode()} {fake.city()}" if locale == "de_DE" else f"{fake.city()} {fake.postcode()}"
     mail = f"{plain}{rng.choice(['', '', str(rng.randrange(60, 99))])}@example.{rng.choice(['com', 'org', 'net'])}"
     return {
         "person": f"{first} {last}",
@@ -615,11 +614,23 @@ def _personal_values(rng: random.Random, fake: Faker, locale: str) -> dict[str, 
         "number": str(rng.randrange(100_000, 999_999)),
         "email": mail,
         "phone": re.sub("n", lambda _: str(rng.randrange(10)), rng.choice(PHONES[locale])),
-        "address": f"{street}, {place}",
+        "address": _address(rng, fake, locale),
         "iban": rng.choice([iban, " ".join(iban[i : i + 4] for i in range(0, len(iban), 4))]),
         "card": rng.choice([card, " ".join(card[i : i + 4] for i in range(0, len(card), 4))]),
         "ip": f"203.0.113.{rng.randrange(1, 255)}",
     }
+
+
+def _address(rng: random.Random, fake: Faker, locale: str) -> str:
+    """An address as people of that country write it; some streets have names that end like no other."""
+    street = fake.street_address().replace("\n", ", ")
+    if locale == "de_DE":
+        return f"{street}, {fake.postcode()} {fake.city()}"
+    if rng.random() < 0.7:  # Faker likes streets called Mills or Gateway; most real ones end in one of these
+        street = f"{rng.randrange(1, 240)} {fake.last_name()} {rng.choice(STREETS)}"
+    if locale == "en_US":
+        return f"{street}, {fake.city()}, {fake.state_abbr()} {fake.postcode()}"
+    return f"{street}, {fake.city()} {fake.postcode()}"
 
 
 def spell_out(rng: random.Random, phrase: str, words: dict[str, tuple[str, ...]]) -> str:
@@ -708,7 +719,9 @@ def _as_written(rng: random.Random, sentences: list[str], person: Person) -> str
         )
         if case == "as is" and not written.endswith(", "):
             typed = typed[:1].upper() + typed[1:]
-        question = re.match(r"(what|how|where|when|which|can|could|did|has it|is there)\b", sentence, re.IGNORECASE)
+        question = re.match(
+            r"(what|how|where|when|which|who|why|can|could|did|has it|is there)\b", sentence, re.IGNORECASE
+        )
         written += typed + (stop.replace(".", "?", 1) if question and stop.startswith(". ") else stop)
     written = written.rstrip(", \n") if rng.random() < 0.8 else written.rstrip(".,! \n")
     return re.sub(r"<(\w+)>", lambda m: person.values[m[1]], written)

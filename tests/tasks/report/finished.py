@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,21 +85,16 @@ def finished_run(folder: Path, kind: str = "structured_output", *, passed: bool 
     labels = [name for name, _ in TICKETS] if structured else [f"intent_{i:02d}_about_a_card" for i in range(77)]
     rows = [_row(chance, i, labels, structured=structured) for i in range(180 if structured else 770)]
 
-    def file(stage: str, name: str, write: Callable[[Path], None]) -> tuple[Artifact, Workspace]:
+    def of(stage: str, name: str, content: Any) -> Artifact:
+        """A file of a stage: rows as Parquet, text as it is, anything else as JSON."""
         place = folder / "store" / stage / "k"
         place.mkdir(parents=True, exist_ok=True)
-        write(place / name)
-        workspace = Workspace(store, stage, "k", place)
-        return workspace.artifact(name), workspace
-
-    def of(stage: str, name: str, content: Any = None) -> Artifact:
-        return file(
-            stage,
-            name,
-            lambda path: (
-                path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8") and None
-            ),
-        )[0]
+        if name == "predictions.parquet":
+            pq.write_table(pa.Table.from_pylist(content), place / name)
+        else:
+            text = content if isinstance(content, str) else json.dumps(content)
+            (place / name).write_text(text, encoding="utf-8")
+        return Workspace(store, stage, "k", place).artifact(name)
 
     raw = RawData(
         key="1a" * 32,
@@ -215,12 +209,10 @@ def finished_run(folder: Path, kind: str = "structured_output", *, passed: bool 
         eval_loss=0.143,
     )
     metrics, report = _evaluated(rows, labels, structured=structured)
-    table = pa.Table.from_pylist(rows)
-    predictions, _ = file("evaluate", "predictions.parquet", lambda path: pq.write_table(table, path))
     evaluation = Evaluation(
         key="7a" * 32,
         parents=(adapter.digest, split.digest),
-        predictions=predictions,
+        predictions=of("evaluate", "predictions.parquet", rows),
         report=of("evaluate", "report.json", report),
         n_rows=len(rows),
         metrics=metrics,

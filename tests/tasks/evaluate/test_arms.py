@@ -1,0 +1,212 @@
+"""The evaluate stage on a tiny model with an adapter that learned its answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from conf.schema import METRICS, Arm, Evaluation, Split
+from tasks.artifacts import Store
+from tasks.errors import DataError
+from tasks.evaluate import evaluate_arms
+from tasks.evaluate.arms import held_out_rows, label_set, load_arms, question_of, run_arm
+from tasks.evaluate.exact import use_training_numbers
+from tasks.evaluate.generate import answer, inference
+from tasks.progress import Nobody, listening
+from tasks.results import Evaluation as EvaluationResult
+from tasks.rows import Row, completion_of, read_rows, write_rows
+from tasks.train.model import load_base, load_tokenizer
+from tasks.train.prompts import encode
+from tests.builders import ANSWERS, MODEL, PLAIN, QUANTIZATION, make_split
+from tests.tasks.evaluate.made import Made
+
+# peft 0.21 asks transformers 5.23 for an attribute by its old name
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+CLASSIFICATION = Evaluation(task="classification", max_new_tokens=8, batch_size=5)
+
+
+def evaluate(made: Made, key: str, evaluation: Evaluation = CLASSIFICATION) -> EvaluationResult:
+    with made.store.writing("evaluate", key) as workspace:
+        result = evaluate_arms(
+            made.split,
+            made.base,
+            made.adapter,
+            PLAIN,
+            MODEL,
+            QUANTIZATION,
+            evaluation,
+            threads=1,
+            workspace=workspace,
+        )
+        made.store.commit(workspace, result, {})
+    return result
+
+
+@pytest.fixture(scope="module")
+def result(made: Made) -> EvaluationResult:
+    return evaluate(made, "module")
+
+
+def predictions(made: Made, result: EvaluationResult) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(made.store.open(result.predictions)).to_pylist()
+    return rows
+
+
+def test_the_tuned_arm_knows_what_the_base_does_not(result: EvaluationResult) -> None:
+    tuned, base = result.value("tuned", "accuracy"), result.value("base", "accuracy")
+    assert base == 0.0
+    assert tuned is not None
+    assert tuned > 0.8
+    assert (result.value("tuned", "perplexity") or 1e9) < (result.value("base", "perplexity") or 0) / 2
+
+
+def test_both_arms_have_every_metric_that_the_schema_names(result: EvaluationResult) -> None:
+    for arm in ("base", "tuned"):
+        assert {metric.name for metric in result.metrics if metric.arm == arm} == set(METRICS["classification"])
+
+
+def test_every_test_row_is_predicted_by_both_arms_in_the_order_of_ids(made: Made, result: EvaluationResult) -> None:
+    rows = {row["id"]: row for row in read_rows([made.store.open(made.split.test.rows)])}
+    kept = predictions(made, result)
+    assert [row["id"] for row in kept] == sorted(rows)
+    assert result.n_rows == len(rows)
+    for row in kept:
+        source = rows[row["id"]]
+        assert (row["prompt"], row["expected"]) == (question_of(source), completion_of(source))
+        assert row["tuned_correct"] == (row["tuned"] == row["expected"])
+        assert row["base_correct"] == (row["base"] == row["expected"])
+
+
+def test_accuracy_is_the_share_of_correct_predictions(made: Made, result: EvaluationResult) -> None:
+    kept = predictions(made, result)
+    assert result.value("tuned", "accuracy") == pytest.approx(sum(row["tuned_correct"] for row in kept) / len(kept))
+
+
+def test_the_base_arm_answers_as_a_base_that_never_saw_the_adapter(made: Made, result: EvaluationResult) -> None:
+    folder = made.store.open(made.base.files[0]).parent
+    tokenizer, untouched = load_tokenizer(folder), load_base(folder, MODEL, QUANTIZATION)
+    use_training_numbers(untouched)
+    rows = sorted(read_rows([made.store.open(made.split.test.rows)]), key=lambda row: row["id"])
+    examples = [encode(row["messages"], PLAIN, tokenizer) for row in rows]
+    with inference("cpu", "bfloat16"):
+        answers = answer(
+            untouched.eval(),
+            examples,
+            stop_ids=frozenset({tokenizer.eos_token_id}),
+            pad_id=0,
+            batch_size=CLASSIFICATION.batch_size,
+            max_new_tokens=CLASSIFICATION.max_new_tokens,
+        )
+    texts = [text.strip() for text in tokenizer.batch_decode(answers.token_ids, skip_special_tokens=True)]
+    assert texts == [row["base"] for row in predictions(made, result)]
+
+
+def test_the_order_of_the_arms_does_not_matter(made: Made) -> None:
+    with made.store.writing("evaluate", "order") as workspace:
+        loaded = load_arms(made.base, made.adapter, MODEL, QUANTIZATION, 1, workspace)
+        tokenizer = load_tokenizer(workspace.open_folder(made.base.files))
+        rows = held_out_rows(made.split, CLASSIFICATION, workspace)
+        examples = [encode(row["messages"], PLAIN, tokenizer) for row in rows]
+        arms: tuple[Arm, ...] = ("tuned", "base", "tuned")
+        first, base, second = (
+            run_arm(loaded, arm, examples, tokenizer, QUANTIZATION, CLASSIFICATION).token_ids for arm in arms
+        )
+    assert first == second
+    assert first != base
+
+
+def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: Made, result: EvaluationResult) -> None:
+    text = made.store.open(result.report).read_text(encoding="utf-8")
+    report = json.loads(text)
+    assert report["labels"] == sorted(ANSWERS)
+    assert report["n_rows"] == result.n_rows
+    for arm in ("base", "tuned"):
+        assert report["arms"][arm]["metrics"] == {m.name: m.value for m in result.metrics if m.arm == arm}
+        assert sum(map(sum, report["arms"][arm]["confusion"]["matrix"])) == result.n_rows
+        assert set(report["arms"][arm]["per_class"]) == set(ANSWERS)
+    for row in predictions(made, result):
+        assert row["prompt"] not in text
+        assert row["base"] in ANSWERS or row["base"] not in text
+
+
+def test_fewer_rows_are_the_first_by_id(made: Made) -> None:
+    some = evaluate(made, "some", CLASSIFICATION.model_copy(update={"max_test_rows": 3}))
+    everything = sorted(row["id"] for row in read_rows([made.store.open(made.split.test.rows)]))
+    assert [row["id"] for row in predictions(made, some)] == everything[:3]
+    assert some.n_rows == 3
+
+
+def test_labels_come_from_the_training_rows_or_the_recipe(made: Made) -> None:
+    with made.store.writing("evaluate", "labels") as workspace:
+        assert label_set(made.split, CLASSIFICATION, workspace) == tuple(sorted(ANSWERS))
+        swapped = made.split.model_copy(update={"test": made.split.train, "train": made.split.test})
+        one_row = swapped.model_copy(update={"train": made.split.validation})
+        assert set(label_set(one_row, CLASSIFICATION, workspace)) <= set(ANSWERS)
+        given = CLASSIFICATION.model_copy(update={"labels": ("yes", "no")})
+        assert label_set(made.split, given, workspace) == ("yes", "no")
+        assert label_set(made.split, Evaluation(task="generation"), workspace) == ()
+
+
+class Heard(Nobody):
+    """A board that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float, float | None, str, str]] = []
+
+    def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None:
+        self.told.append((name, done, total, unit, note))
+
+
+def test_progress_is_told_in_rows_for_each_arm(made: Made) -> None:
+    heard = Heard()
+    with listening(heard):
+        result = evaluate(made, "progress")
+    for arm in ("base", "tuned"):
+        said = [event for event in heard.told if event[4] == arm]
+        assert said[0][1:] == (0, result.n_rows, "rows", arm)
+        assert said[-1][1:] == (result.n_rows, result.n_rows, "rows", arm)
+
+
+def test_free_text_is_measured_by_overlap(made: Made) -> None:
+    result = evaluate(made, "generation", Evaluation(task="generation", max_new_tokens=8))
+    assert {metric.name for metric in result.metrics if metric.arm == "tuned"} >= {"rouge_l", "exact_match"}
+    assert (result.value("tuned", "rouge_l") or 0) > (result.value("base", "rouge_l") or 0)
+
+
+def test_reference_answers_that_are_no_json_are_refused_before_a_model_is_loaded(made: Made) -> None:
+    section = Evaluation.model_validate(
+        {"task": "structured_output", "json_schema": {"path": "answer.json", "text": '{"type": "object"}'}}
+    )
+    with pytest.raises(DataError, match="do not have a JSON object"):
+        evaluate(made, "no-json", section)
+
+
+def test_no_test_rows_are_refused(tmp_path: Any) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    split = make_split(store, section=Split(test_size=0.2, validation_size=0.1, min_test_rows=1))
+    with store.writing("split", "empty") as workspace:
+        (file,), _ = write_rows(workspace, [], "test")
+        store.commit(workspace, split, {})
+    empty = split.model_copy(update={"test": split.test.model_copy(update={"rows": file})})
+    with store.writing("evaluate", "empty") as workspace, pytest.raises(DataError, match="no test rows"):
+        held_out_rows(empty, CLASSIFICATION, workspace)
+
+
+def test_the_question_leaves_out_the_system_message() -> None:
+    row: Row = {
+        "id": "i",
+        "group": "g",
+        "messages": [
+            {"role": "system", "content": "be brief"},
+            {"role": "user", "content": "why?"},
+            {"role": "assistant", "content": "because"},
+        ],
+        "label": None,
+        "source": "s",
+        "meta": {},
+    }
+    assert question_of(row) == "why?"
