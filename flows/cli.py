@@ -19,7 +19,6 @@ from conf.settings import Settings, prepare_environment, settings
 from tasks.errors import TunegateError
 
 if TYPE_CHECKING:
-    from conf.schema import Recipe
     from tasks.results import Outcome
 
 FAILED, REFUSED, BAD_USAGE, INTERRUPTED = 1, 2, 3, 130
@@ -57,10 +56,10 @@ def validate(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Take a recipe the whole way, up to a registered candidate."""
     current = settings()
-    loaded = load_recipe(recipe, overrides, current.data)
+    load_recipe(recipe, overrides, current.data)  # every error of it now, before anything heavy is imported
     prepare_environment(current)
     _log_to_file(current)
-    outcome = _watched(loaded, as_json)
+    outcome = _watched(recipe, overrides, as_json)
     if as_json:
         _print_json(_answer(outcome, current))
     else:
@@ -87,16 +86,16 @@ def main() -> None:
         _fail(f"unexpected {type(error).__name__}; the details: {_log_file(settings())}", FAILED)
 
 
-def _watched(recipe: Recipe, quiet: bool) -> Outcome:
+def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     """Run the flow under the live display of stages."""
     from flows.retrain import retrain
     from flows.terminal import StageBoard
     from tasks.progress import listening
 
     if quiet:
-        return retrain(recipe)
+        return retrain(str(recipe), list(overrides))
     with StageBoard() as board, listening(board):
-        return retrain(recipe)
+        return retrain(str(recipe), list(overrides))
 
 
 def _show(outcome: Outcome, current: Settings) -> None:

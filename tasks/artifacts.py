@@ -1,7 +1,7 @@
 """The artifact store: files under one fsspec URL, a folder a stage and key, the manifest written last.
 
 A reader trusts only a folder with a manifest. A file is verified against its digest before its first use in a process.
-Never deletes a folder that has a manifest, but for the raw rows that `forget` takes away.
+Never deletes what is finished, but for the raw rows that `forget` takes away and a folder whose stage is done anew.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import fsspec
-from filelock import FileLock
-from pydantic import BaseModel
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
 
 from conf.settings import Settings
 from tasks.errors import DigestMismatch, StoreError
 from tasks.results import Artifact, Result
 
 R = TypeVar("R", bound=Result)
+
+# What the operating system says when a store cannot take more; EFBIG where a limit of the process is the cause.
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 def sha256_of(path: Path) -> str:
@@ -47,6 +50,14 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def private_folder(folder: Path) -> Path:
+    """Make the folder, and what is missing above it, for its owner alone; `Path.mkdir` opens the parents to all."""
+    if not folder.is_dir():
+        private_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 class Workspace:
@@ -83,7 +94,7 @@ class Store:
 
     Args:
         url: an fsspec URL or a local folder.
-        cache: a local folder for downloads, locks and work in progress.
+        cache: a local folder for downloads and work in progress.
     """
 
     def __init__(self, url: str, cache: Path) -> None:
@@ -98,11 +109,15 @@ class Store:
         return cls(settings.store, settings.home / "cache")
 
     def find(self, stage: str, key: str, kind: type[R], *, rows_may_be_gone: bool = False) -> R | None:
-        """The finished result, or None. A folder whose files are missing or short counts as unfinished."""
+        """The finished result, or None.
+
+        A folder whose files are missing or short, or whose manifest is not of this version, counts as unfinished.
+        """
         manifest = self.manifest(stage, key)
-        if manifest is None:
+        try:
+            result = kind.model_validate((manifest or {}).get("result"))
+        except ValidationError:
             return None
-        result = kind.model_validate(manifest["result"])
         if not rows_may_be_gone and not all(self.has(artifact) for artifact in _artifacts_of(result, stage, key)):
             return None
         return result
@@ -112,7 +127,7 @@ class Store:
         path = f"{self.root}/{stage}/{key}/manifest.json"
         try:
             content = json.loads(self.fs.cat_file(path))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):  # no JSON, or no UTF-8
             return None
         return content if isinstance(content, dict) else None
 
@@ -130,18 +145,15 @@ class Store:
             StoreError: the file is gone.
             DigestMismatch: its content is not what its digest says.
         """
-        remote = f"{self.root}/{artifact.path}"
-        local = Path(remote) if self.local else self.cache / "downloads" / artifact.path
+        local = self._local(artifact)
         if artifact in self._verified and local.exists():
             return local
-        if not self.local and not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            part = local.with_suffix(".part")
-            self.fs.get_file(remote, str(part))
-            part.replace(local)
-        if not local.exists():
+        found = sha256_of(local) if local.is_file() else None
+        if not self.local and found != artifact.sha256:
+            found = self._fetch(artifact)  # never fetched, or a copy of what was made anew since
+        if found is None:
             raise StoreError(f"{artifact.path}: gone from the store {self.root}; run again to make it anew")
-        if sha256_of(local) != artifact.sha256:
+        if found != artifact.sha256:
             raise DigestMismatch(
                 f"{artifact.path}: its content is not what its digest says; delete its folder, run again"
             )
@@ -149,28 +161,35 @@ class Store:
         return local
 
     def scratch(self, stage: str, key: str) -> Path:
-        folder = self.cache / "work" / stage / key
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
+        """The folder for work in progress of a stage; see `Workspace.scratch`."""
+        return private_folder(self.cache / "work" / stage / key)
 
     @contextlib.contextmanager
     def writing(self, stage: str, key: str) -> Iterator[Workspace]:
         """Give a stage its workspace. Holds a lock, so that two runs never do the same work at once.
 
+        Who had to wait should call `find` before working: the other may have finished.
+
         Raises:
             StoreError: no space left, or the folder cannot be written.
         """
         try:
-            (self.cache / "locks").mkdir(parents=True, exist_ok=True)
-            with FileLock(self.cache / "locks" / f"{stage}-{key}.lock"):
-                temporary = Path(tempfile.mkdtemp(prefix=f"{stage}-", dir=self._temporary_root()))
+            root = self._temporary_root()
+            with FileLock(root / f"{stage}-{key}.lock"):
+                _sweep(root)
+                temporary = root / f"{stage}-{key}"
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(mode=0o700)
                 try:
                     yield Workspace(self, stage, key, temporary)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise StoreError(f"{self.root}: {error.strerror}; free space or set TUNEGATE_HOME elsewhere") from error
+            if error.errno in CANNOT_WRITE:
+                where = error.filename or self.root
+                raise StoreError(
+                    f"{where}: {os.strerror(error.errno)}; free space or set TUNEGATE_HOME elsewhere"
+                ) from error
             raise
 
     def commit(self, workspace: Workspace, result: Result, evidence: dict[str, object]) -> None:
@@ -179,7 +198,7 @@ class Store:
         if self.fs.exists(place):
             self.fs.rm(place, recursive=True)  # files without a manifest, left by a crash
         if self.local:
-            Path(place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(Path(place).parent)
             workspace.folder.rename(place)
         else:
             for file in sorted(workspace.folder.rglob("*")):
@@ -193,16 +212,41 @@ class Store:
         shutil.rmtree(self.cache / "work" / workspace.stage / workspace.key, ignore_errors=True)
 
     def forget(self, artifacts: tuple[Artifact, ...]) -> None:
-        """Delete files, raw rows as a rule. Their digests and counts stay in the manifest."""
+        """Delete files, raw rows as a rule, and their local copies. Digests and counts stay in the manifest."""
         for artifact in artifacts:
             with contextlib.suppress(FileNotFoundError):
                 self.fs.rm_file(f"{self.root}/{artifact.path}")
+            self._local(artifact).unlink(missing_ok=True)
+
+    def _local(self, artifact: Artifact) -> Path:
+        """Where the file is read: in the store itself, or where its download lies."""
+        return Path(self.root) / artifact.path if self.local else self.cache / "downloads" / artifact.path
+
+    def _fetch(self, artifact: Artifact) -> str | None:
+        """Copy the file from a remote store; the sha256 of what came, or None where the store has it no more."""
+        local = self._local(artifact)
+        descriptor, part = tempfile.mkstemp(dir=private_folder(local.parent), prefix=f".{local.name}.")
+        os.close(descriptor)
+        try:
+            self.fs.get_file(f"{self.root}/{artifact.path}", part)
+            Path(part).replace(local)
+        except FileNotFoundError:
+            return None
+        finally:
+            Path(part).unlink(missing_ok=True)
+        return sha256_of(local)
 
     def _temporary_root(self) -> Path:
-        # on the store's own disk, so that the last step is a rename
-        root = Path(self.root) / ".tmp" if self.local else self.cache / "tmp"
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return root
+        # on the store's own disk, so that the last step is a rename, and all who share the store share the locks
+        return private_folder(Path(self.root) / ".tmp" if self.local else self.cache / "tmp")
+
+
+def _sweep(root: Path) -> None:
+    """Remove what killed runs left half-written, raw rows perhaps: the folders whose lock nobody holds."""
+    for folder in root.iterdir():
+        if folder.is_dir():
+            with contextlib.suppress(Timeout), FileLock(f"{folder}.lock", blocking=False):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _artifacts_of(result: Result, stage: str, key: str) -> list[Artifact]:

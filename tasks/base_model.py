@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import Model
-from tasks.artifacts import Workspace, sha256_of
-from tasks.errors import ModelError
+from tasks.artifacts import CANNOT_WRITE, Workspace, sha256_of
+from tasks.errors import ModelError, StoreError
 from tasks.progress import report
 from tasks.results import Base
 
@@ -38,32 +38,13 @@ def prepare_base(model: Model, *, workspace: Workspace) -> Base:
 
     Raises:
         ModelError: it is not there, not readable, or not the one that the recipe pins.
+        StoreError: no space left.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     report(0, None, "files", "reading the base model")
     folder = _fetch(model, workspace)
     _verify(model, folder)
-    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-    if model.gguf_file:
-        options["gguf_file"] = model.gguf_file
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        weights: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32 if model.gguf_file else torch.bfloat16, use_safetensors=True, **options
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"model.model_name_or_path: {folder} cannot be read as a causal model: {first_line}"
-        ) from error
-    if model.gguf_file:
-        _dequantise(weights)
-    weights.to(torch.bfloat16)
-    weights.config._name_or_path = model.model_name_or_path
-    weights.save_pretrained(workspace.folder)
-    tokenizer.save_pretrained(workspace.folder)
+    tokenizer, weights = _read(model, folder)
+    _write(tokenizer, weights, workspace)
     return Base(
         key=workspace.key,
         files=tuple(workspace.artifact(file.name) for file in sorted(workspace.folder.iterdir())),
@@ -71,6 +52,44 @@ def prepare_base(model: Model, *, workspace: Workspace) -> Base:
         source_sha256=source_sha256(model),
         parameters=sum(parameter.numel() for parameter in weights.parameters()),
     )
+
+
+def _read(model: Model, folder: Path) -> tuple[Any, Any]:
+    """The tokenizer and the model in bf16, none of its weights made up."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    if model.gguf_file:
+        options["gguf_file"] = model.gguf_file
+    dtype = torch.float32 if model.gguf_file else torch.bfloat16
+    weights: Any
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        weights, loading = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+    except Exception as error:  # tokenizers and safetensors raise bare exceptions, transformers many kinds
+        why = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ModelError(f"model.model_name_or_path: {folder} cannot be read as a causal model: {why}") from error
+    if loading["missing_keys"]:  # transformers fills them with random numbers and goes on
+        missing = sorted(loading["missing_keys"])
+        raise ModelError(f"model.model_name_or_path: {folder} lacks {len(missing)} weights, among them {missing[0]}")
+    if model.gguf_file:
+        _dequantise(weights)
+    weights.to(torch.bfloat16)
+    weights.config._name_or_path = model.model_name_or_path
+    return tokenizer, weights
+
+
+def _write(tokenizer: Any, weights: Any, workspace: Workspace) -> None:
+    try:
+        weights.save_pretrained(workspace.folder)
+        tokenizer.save_pretrained(workspace.folder)
+    except Exception as error:  # what safetensors and tokenizers raise on a full disk is no OSError
+        raise StoreError(
+            f"{workspace.store.root}: cannot write the base model: {error}; free space or set TUNEGATE_HOME elsewhere"
+        ) from error
 
 
 def _dequantise(weights: Any) -> None:
@@ -84,7 +103,7 @@ def _fetch(model: Model, workspace: Workspace) -> Path:
     if model.model_revision is None:
         return _local_folder(model)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     patterns = [model.gguf_file] if model.gguf_file else ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
     try:
@@ -96,7 +115,9 @@ def _fetch(model: Model, workspace: Workspace) -> Path:
                 cache_dir=workspace.store.cache / "huggingface",
             )
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            raise
         raise ModelError(
             f"model.model_name_or_path: {model.model_name_or_path} cannot be fetched from the hub "
             f"({type(error).__name__}); check the name, the revision and the network, or give a local folder"
@@ -106,7 +127,10 @@ def _fetch(model: Model, workspace: Workspace) -> Path:
 def _local_folder(model: Model) -> Path:
     name = model.model_name_or_path
     if name.startswith(PACKAGE):
-        found = importlib.util.find_spec(name.removeprefix(PACKAGE))
+        try:
+            found = importlib.util.find_spec(name.removeprefix(PACKAGE))
+        except (ImportError, ValueError):  # no parent package, or no name at all
+            found = None
         if found is None or not found.submodule_search_locations:
             raise ModelError(f"model.model_name_or_path: no installed package {name.removeprefix(PACKAGE)}")
         return Path(found.submodule_search_locations[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import ExitStack
 from typing import Literal, get_args
 
 from conf import schema
@@ -32,18 +33,17 @@ def split_rows(checked: CheckedData, split: schema.Split, *, workspace: Workspac
     labels: dict[SideName, Counter[str]] = {side: Counter() for side in sides}
     rows: Counter[SideName] = Counter()
     straddling: set[str] = set()
-    writers = {side: RowWriter(workspace.folder / f"{side}.parquet") for side in sides}
-    for done, row in enumerate(read_rows(workspace.open(file) for file in checked.rows)):
-        side = side_of(row, split)
-        if side_of_group.setdefault(row["group"], side) != side:
-            straddling.add(row["group"])
-        labels[side][row["label"] or ""] += 1
-        rows[side] += 1
-        writers[side].write(row)
-        if done % 1000 == 0:
-            report(done, checked.n_rows)
-    for writer in writers.values():
-        writer.__exit__()
+    with ExitStack() as files:
+        writers = {side: files.enter_context(RowWriter(workspace.folder / f"{side}.parquet")) for side in sides}
+        for done, row in enumerate(read_rows(workspace.open(file) for file in checked.rows)):
+            side = side_of(row, split)
+            if side_of_group.setdefault(row["group"], side) != side:
+                straddling.add(row["group"])
+            labels[side][row["label"] or ""] += 1
+            rows[side] += 1
+            writers[side].write(row)
+            if done % 1000 == 0:
+                report(done, checked.n_rows)
     _refuse_bad_sides(rows, len(straddling), split)
     groups = Counter(side_of_group.values())
     train, validation, test = (

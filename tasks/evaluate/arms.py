@@ -20,7 +20,7 @@ from conf.schema import Evaluation as EvaluationSection
 from tasks.artifacts import Workspace
 from tasks.errors import DataError
 from tasks.evaluate import metrics
-from tasks.evaluate.exact import use_training_numbers
+from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import Answers, answer, inference
 from tasks.evaluate.report import build
 from tasks.progress import report
@@ -122,7 +122,7 @@ def load_arms(
 
     torch.set_num_threads(threads)
     loaded = load_base(workspace.open_folder(base.files), model, quantization, device_of())
-    use_training_numbers(loaded)
+    decompress(loaded)
     return PeftModel.from_pretrained(loaded, workspace.open_folder(adapter.files)).eval()
 
 

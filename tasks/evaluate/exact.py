@@ -1,8 +1,7 @@
-"""Make a 4-bit base answer with the numbers it was trained with, and faster, on a CPU. Never changes a weight.
+"""Decompress a 4-bit base once instead of at every token, on a CPU. Never changes a number.
 
-On a CPU with AVX512-BF16 bitsandbytes takes a fused kernel for inference, which rounds the scales of the blocks to
-bfloat16: its logits differ from those of training. Decompressing each layer once gives the training numbers bit for
-bit, and saves decompressing it at every token.
+bitsandbytes decompresses a layer's weight at each forward pass of training; doing it once gives the same logits bit for
+bit. `load_base` keeps its fused inference kernel off, whose logits are others.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any
 SHARE_OF_FREE_MEMORY = 0.25
 
 
-def use_training_numbers(model: Any) -> int:
-    """Switch every 4-bit layer on the CPU to the arithmetic of training; return how many were decompressed.
+def decompress(model: Any) -> int:
+    """Decompress the 4-bit layers that stand on the CPU; return how many.
 
-    Call before the first forward pass. Layers on a GPU, where training and inference agree, are left alone.
+    None where they would not fit. Layers on a GPU are left alone.
     """
     import bitsandbytes as bnb
     import psutil
@@ -26,8 +25,6 @@ def use_training_numbers(model: Any) -> int:
     layers = [
         layer for layer in model.modules() if isinstance(layer, bnb.nn.Linear4bit) and layer.weight.device.type == "cpu"
     ]
-    for layer in layers:
-        layer.support_avx512bf16_for_cpu = False
     # with another compute type bitsandbytes converts on the way, so the short cut would not be the same sum
     fitting = [
         layer

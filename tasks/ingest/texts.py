@@ -13,7 +13,7 @@ def normalise(text: str, *, keep_digits: bool = False) -> str:
 
     Compatibility forms are unified first (Unicode NFKC), every run of digits becomes `0`, every run of punctuation and
     white space one space. A text of nothing but punctuation stays as it is, so that such texts are not all equal.
-    Digits are kept where a row may be dropped for being equal: `2 + 2` and `3 + 5` belong together, but are not the same.
+    Digits are kept where a row may be dropped for being equal: `2 + 2` and `3 + 5` belong together, yet differ.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = re.sub(r"[\W_]+", " ", folded if keep_digits else re.sub(r"\d+", "0", folded)).strip()

@@ -67,13 +67,13 @@ def register_candidate(
         note=workspace.artifact("candidate.json"),
         name=name,
         version=version,
-        model_uri=f"models:/{name}@{CHALLENGER}" if verdict.passed else f"models:/{recorded.model_id}",
+        model_uri=f"models:/{name}@{CHALLENGER}" if verdict.passed else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
 
 
 def _version_of(registry: Any, name: str, model_id: str) -> str | None:
-    found = [v for v in registry.search_model_versions(f"name = '{name}'") if model_id in (v.model_id, v.source)]
+    found = [v for v in registry.search_model_versions(f"name = '{name}'") if v.source == _source(model_id)]
     return str(found[0].version) if found else None
 
 
@@ -89,6 +89,12 @@ def _new_version(registry: Any, name: str, recorded: Recorded) -> str:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"models:/{recorded.model_id}"
-    version = registry.create_model_version(name, source, run_id=recorded.run_id, model_id=recorded.model_id)
+    version = registry.create_model_version(
+        name, _source(recorded.model_id), run_id=recorded.run_id, model_id=recorded.model_id
+    )
     return str(version.version)
+
+
+def _source(model_id: str) -> str:
+    # what a version keeps of its model on every kind of store; its field model_id comes back empty from a database
+    return f"models:/{model_id}"

@@ -17,7 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
 from tasks.artifacts import Store, sha256_of
-from tasks.errors import DigestMismatch, ModelError
+from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
 from tasks.register.record import FORM
 from tasks.register.runs import client
 from tasks.results import Base
@@ -66,15 +66,11 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
 
     Raises:
         DigestMismatch: the adapter's weights are not those that were registered.
-        ModelError: the base is not in the store.
+        ModelError: MLflow knows no such model, or the base is not in the store.
     """
-    import mlflow
     from peft import PeftModel
 
-    registry = client(current)
-    folder = Path(mlflow.artifacts.download_artifacts(model_uri, tracking_uri=current.tracking_uri))
-    if sha256_of(next(folder.glob("*.safetensors"))) != _registered_sha256(registry, model_uri):
-        raise DigestMismatch(f"{model_uri}: the weights are not those that were registered")
+    folder = _verified_folder(model_uri, current)
     form = json.loads((folder / FORM).read_text(encoding="utf-8"))
     base = Base.model_validate(form["base"])
     store = Store.of(current)
@@ -86,6 +82,20 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     model = PeftModel.from_pretrained(frozen, folder).eval()
     prompt = Prompt.model_validate(form["prompt"])
     return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"])
+
+
+def _verified_folder(model_uri: str, current: Settings) -> Path:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        expected = _registered_sha256(client(current), model_uri)
+        folder = Path(mlflow.artifacts.download_artifacts(model_uri, tracking_uri=current.tracking_uri))
+    except (MlflowException, KeyError, ValueError) as error:  # no such name, or a model that we did not register
+        raise ModelError(f"{model_uri}: no model that this product registered in {current.tracking_uri}") from error
+    if [sha256_of(file) for file in folder.glob("*.safetensors")] != [expected]:
+        raise DigestMismatch(f"{model_uri}: the weights are not those that were registered")
+    return folder
 
 
 def _registered_sha256(registry: Any, model_uri: str) -> str:
@@ -101,11 +111,17 @@ def _registered_sha256(registry: Any, model_uri: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print the answer to one question."""
+    """Print the answer to one question; return the exit code."""
     current = settings()
     prepare_environment(current)
-    uri, question = arguments
-    sys.stdout.write(load_answerer(uri, current).complete(question) + "\n")
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m tasks.register.load models:/NAME@ALIAS QUESTION\n")
+        return RecipeError.exit_code
+    try:
+        sys.stdout.write(load_answerer(arguments[0], current).complete(arguments[1]) + "\n")
+    except TunegateError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
     return 0
 
 

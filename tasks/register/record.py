@@ -14,6 +14,9 @@ from tasks.results import Adapter, Base, CheckedData, Evaluation, Prepared, Reco
 
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
 
+# A run belongs to an adapter. What may change without training anew is a tag, for MLflow never changes a parameter.
+MAY_CHANGE = ("description", "evaluation", "registry", "tracking")
+
 
 def record_run(
     recipe: Recipe,
@@ -32,8 +35,8 @@ def record_run(
 
     registry = client(settings)
     with mlflow.start_run(run_id=run_id):
-        mlflow.log_params(_params(recipe))
-        mlflow.set_tags(_tags(prepared, base, adapter, evaluation))
+        mlflow.log_params(_values(recipe, may_change=False))
+        mlflow.set_tags({**_values(recipe, may_change=True), **_tags(prepared, base, adapter, evaluation)})
         for context, side in _sides(prepared):
             _log_dataset(recipe, context, side, workspace)
         _log_files(prepared.checked, smoke, adapter, evaluation, workspace)
@@ -64,10 +67,14 @@ def form(recipe: Recipe, base: Base) -> dict[str, Any]:
     }
 
 
-def _params(recipe: Recipe) -> dict[str, Any]:
-    # gates may change after the training and parameters may not: they stand in the verdict
-    values = {name: value for name, value in flat(recipe).items() if not name.startswith(("gates", "folder"))}
-    return {name: value if len(str(value)) <= 500 else f"{str(value)[:497]}…" for name, value in values.items()}
+def _values(recipe: Recipe, *, may_change: bool) -> dict[str, str]:
+    """The recipe's values, at most 498 characters each; the gates stand in the verdict."""
+    values = {
+        name: str(value)
+        for name, value in flat(recipe).items()
+        if (section := name.partition(".")[0]) not in ("folder", "gates") and (section in MAY_CHANGE) == may_change
+    }
+    return {name: value if len(value) <= 498 else f"{value[:497]}…" for name, value in values.items()}
 
 
 def _tags(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluation) -> dict[str, str]:
@@ -88,10 +95,13 @@ def _log_dataset(recipe: Recipe, context: str, side: Side, workspace: Workspace)
     """Log the side's schema, size and digest; MLflow's own digest does not see every row, so ours is given."""
     import mlflow
     import pandas as pd
+    from mlflow.data.code_dataset_source import CodeDatasetSource
 
+    # a path of our store as a mere text would be taken for a file below the working directory
+    source = CodeDatasetSource({"store_path": side.rows.path})
     frame = pd.read_parquet(workspace.open(side.rows), columns=["id", "group", "label", "source"])
     dataset = mlflow.data.from_pandas(
-        frame, source=side.rows.path, name=f"{recipe.name}-{context}", digest=side.rows.sha256[:36]
+        frame, source=source, name=f"{recipe.name}-{context}", digest=side.rows.sha256[:36]
     )
     mlflow.log_input(dataset, context=context, tags={"sha256": side.rows.sha256, "rows": str(side.n_rows)})
 

@@ -42,8 +42,8 @@ def load_base(folder: Path, model: Model, quantization: Quantization, device: st
 def _keep_weights_as_quantised(base: Any) -> None:
     """Stop bitsandbytes 0.50 from repacking the weights for its inference kernel on CPUs with AVX512-BF16.
 
-    It repacks at the first forward pass in evaluation mode, rounds the scales to bf16 on the way, and puts them back, changed,
-    when a checkpoint is written: each validation would then change the frozen base, and its kernel has no gradient.
+    It repacks at the first forward pass in evaluation mode, rounds the scales to bf16 on the way, and puts them back,
+    changed, when a checkpoint is written: each validation would change the frozen base, and its kernel has no gradient.
     """
     for module in base.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

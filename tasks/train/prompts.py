@@ -18,29 +18,46 @@ class Encoded(NamedTuple):
 
 
 def prompt_text(messages: Sequence[Message], prompt: Prompt, tokenizer: Any) -> str:
-    """What the model is given: all but the last message, up to where the answer begins."""
+    """What the model is given: all but the last message, up to where the answer begins.
+
+    Raises:
+        ModelError: the model has no chat template, or one that refuses these messages.
+    """
     if prompt.style == "plain":
         return "\n".join(message["content"] for message in messages[:-1]) + "\n"
-    return str(tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True))
+    return _in_template(messages[:-1], tokenizer, add_generation_prompt=True)
 
 
 def completion_text(messages: Sequence[Message], prompt: Prompt, tokenizer: Any) -> str:
     """The answer as the model has to write it, its end-of-text token included.
 
     Raises:
-        ModelError: the chat template writes the prompt differently once the answer is there, so no mask is right.
+        ModelError: the chat template writes the prompt differently once the answer is there, so no mask is right; or
+            there is none, or it refuses these messages.
     """
     if prompt.style == "plain":
         return f"{messages[-1]['content']}{tokenizer.eos_token}"
     question = prompt_text(messages, prompt, tokenizer)
-    whole = str(tokenizer.apply_chat_template(list(messages), tokenize=False))
+    whole = _in_template(messages, tokenizer)
     if not whole.startswith(question):
         raise ModelError("the model's chat template rewrites the prompt when an answer follows; use prompt.style plain")
-    answer = whole[len(question) :]
-    # what a template writes after the end of the turn (a line break, as a rule) is nothing to learn
-    return (
-        answer[: answer.index(tokenizer.eos_token)] + tokenizer.eos_token if tokenizer.eos_token in answer else answer
-    )
+    # what a template writes after the end of the turn (a line break, as a rule) is nothing to learn; one that ends the
+    # turn with another token than the tokenizer's gets the tokenizer's too, or the model would never learn to stop
+    return whole[len(question) :].partition(tokenizer.eos_token)[0] + str(tokenizer.eos_token)
+
+
+def _in_template(messages: Sequence[Message], tokenizer: Any, **options: bool) -> str:
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        raise ModelError("the model's tokenizer has no chat template; use prompt.style plain")
+    try:
+        return str(tokenizer.apply_chat_template(list(messages), tokenize=False, **options))
+    except TemplateError as error:  # its text may quote a message
+        raise ModelError(
+            f"the model's chat template refuses the messages of a row ({type(error).__name__}), as some do a system "
+            "message; change prompt, or use prompt.style plain"
+        ) from None
 
 
 def encode_prompt(messages: Sequence[Message], prompt: Prompt, tokenizer: Any) -> list[int]:

@@ -94,6 +94,8 @@ def build_trainer(
     from transformers import EarlyStoppingCallback
     from trl import SFTTrainer
 
+    from tasks.train.trainer import AnswerTrainer
+
     lora = LoraConfig(
         task_type="CAUSAL_LM",
         r=job.lora.r,
@@ -107,7 +109,7 @@ def build_trainer(
     callbacks: list[Any] = [_events_callback(job)]
     if job.kind == "train":
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=job.training.early_stopping_patience))
-    trainer = SFTTrainer(
+    trainer = (AnswerTrainer if device == "cpu" else SFTTrainer)(
         model=load_base(job.base, job.model, job.quantization, device),
         args=sft_config(job, len(train), device),
         train_dataset=Dataset.from_list(train),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.artifacts import Store
-from tasks.evaluate.exact import use_training_numbers
+from tasks.evaluate.exact import decompress
 from tasks.results import Adapter, Base, Split
 from tasks.rows import Message, read_rows
 from tasks.train.model import load_base, load_tokenizer
@@ -101,7 +101,7 @@ def _learned_adapter(store: Store, split: Split, base: Base) -> Adapter:
     folder = store.open(base.files[0]).parent
     tokenizer = load_tokenizer(folder)
     loaded = load_base(folder, MODEL, QUANTIZATION)
-    use_training_numbers(loaded)
+    decompress(loaded)
     model = get_peft_model(loaded, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
     rows = [encode(row["messages"], PLAIN, tokenizer) for row in read_rows([store.open(split.train.rows)])]
     loss = _learn(model, rows, steps=60, learning_rate=1.0e-2, dtype=torch.bfloat16)

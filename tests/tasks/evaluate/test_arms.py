@@ -13,7 +13,7 @@ from tasks.artifacts import Store
 from tasks.errors import DataError
 from tasks.evaluate import evaluate_arms
 from tasks.evaluate.arms import held_out_rows, label_set, load_arms, question_of, run_arm
-from tasks.evaluate.exact import use_training_numbers
+from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import answer, inference
 from tasks.progress import Nobody, listening
 from tasks.results import Evaluation as EvaluationResult
@@ -89,7 +89,7 @@ def test_accuracy_is_the_share_of_correct_predictions(made: Made, result: Evalua
 def test_the_base_arm_answers_as_a_base_that_never_saw_the_adapter(made: Made, result: EvaluationResult) -> None:
     folder = made.store.open(made.base.files[0]).parent
     tokenizer, untouched = load_tokenizer(folder), load_base(folder, MODEL, QUANTIZATION)
-    use_training_numbers(untouched)
+    decompress(untouched)
     rows = sorted(read_rows([made.store.open(made.split.test.rows)]), key=lambda row: row["id"])
     examples = [encode(row["messages"], PLAIN, tokenizer) for row in rows]
     with inference("cpu", "bfloat16"):

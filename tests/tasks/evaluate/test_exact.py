@@ -8,7 +8,7 @@ import pytest
 
 from conf.schema import Quantization
 from tasks.evaluate import exact
-from tasks.evaluate.exact import use_training_numbers
+from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import inference
 from tasks.train.model import load_base
 from tests.builders import MODEL, QUANTIZATION
@@ -35,7 +35,7 @@ def test_decompressed_layers_give_the_logits_of_training_bit_for_bit(made: Made)
 
     trained_with = load(made).train()  # in this mode bitsandbytes takes the path that training takes
     evaluated = load(made)
-    assert use_training_numbers(evaluated) == 14  # seven linear layers in each of two blocks
+    assert decompress(evaluated) == 14  # seven linear layers in each of two blocks
     assert torch.equal(logits(evaluated.eval()), logits(trained_with))
 
 
@@ -46,9 +46,9 @@ def test_without_room_the_layers_stay_packed_and_the_numbers_are_the_same(
 
     monkeypatch.setattr(exact, "SHARE_OF_FREE_MEMORY", 0.0)
     packed = load(made)
-    assert use_training_numbers(packed) == 0
+    assert decompress(packed) == 0
     assert torch.equal(logits(packed.eval()), logits(load(made).train()))
 
 
 def test_a_base_without_4_bit_layers_is_left_alone(made: Made) -> None:
-    assert use_training_numbers(load(made, Quantization(load_in_4bit=False))) == 0
+    assert decompress(load(made, Quantization(load_in_4bit=False))) == 0

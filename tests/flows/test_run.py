@@ -1,0 +1,248 @@
+"""`tunegate run` as a person runs it: the whole way on a tiny model, twice, with an edited gate, and through kills.
+
+Real flows on Prefect's ephemeral server, real MLflow on SQLite, real processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conf.settings import PROJECT
+from tests.builders import ANSWERS, QUESTIONS
+from tests.tiny import tiny_base
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+name: tiny
+model: {{model_name_or_path: {base}, attn_implementation: eager}}
+datasets:
+  - {{path: tickets.jsonl, type: jsonl, field_label: answer, field_group: customer}}
+prompt: {{style: plain, user: "{{{{ text }}}}", assistant: "{{{{ answer }}}}"}}
+pii: {{roles: [system, user]}}
+quality:
+  near_duplicate_threshold: null
+  expectations:
+    - {{type: expect_column_values_to_be_in_set, column: label, value_set: [card, outage, closing, login]}}
+split: {{validation_size: 0.15, test_size: 0.2, min_test_rows: 5}}
+lora: {{r: 4, lora_alpha: 8}}
+training:
+  {{num_train_epochs: 2, per_device_train_batch_size: 8, learning_rate: 1.0e-2, max_length: 64, logging_steps: 1}}
+evaluation: {{task: classification, max_new_tokens: 8}}
+gates:
+  - {{metric: perplexity, arm: difference, max: 0}}
+tracking: {{log_system_metrics: false}}
+"""
+FROM_GATES_ON = ("judge", "report", "register")
+STAGES = ("ingest", "scrub", "check", "split", "base", "smoke", "train", "evaluate", "record", *FROM_GATES_ON)
+
+
+class Place:
+    """A folder with a recipe, its data and its own TUNEGATE_HOME."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.recipe = folder / "tiny.yaml"
+        self.home = folder / "home"
+        base = tiny_base(folder / "model", [*QUESTIONS, *ANSWERS])
+        self.recipe.write_text(RECIPE.format(base=base))
+        with (folder / "tickets.jsonl").open("w") as stream:
+            for number in range(160):
+                kind = number % 4
+                text = (
+                    f"{QUESTIONS[kind]}, ticket {number * 7919 % 1000}, says Margaret Whitfield <m{number}@example.com>"
+                )
+                record = {"text": text, "answer": ANSWERS[kind], "customer": f"c{number}"}
+                stream.write(json.dumps(record) + "\n")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {**os.environ, "TUNEGATE_HOME": str(self.home), "TUNEGATE_THREADS": "1", **more}
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", "run", str(self.recipe), *arguments],
+            cwd=PROJECT,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+
+def stages_done(output: str) -> list[str]:
+    return [line.split(":")[0] for line in output.splitlines() if ": done in" in line]
+
+
+def stages_cached(output: str) -> list[str]:
+    return [line.split(":")[0] for line in output.splitlines() if ": already done" in line]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def first(place: Place) -> subprocess.CompletedProcess[str]:
+    return place.run()
+
+
+def test_the_first_run_does_every_stage_and_registers_a_challenger(
+    place: Place, first: subprocess.CompletedProcess[str]
+) -> None:
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert stages_done(first.stdout) == list(STAGES)
+    assert "tiny-candidates version 1" in first.stdout
+
+
+def test_no_file_that_a_run_leaves_holds_a_personal_value(
+    place: Place, first: subprocess.CompletedProcess[str]
+) -> None:
+    assert first.returncode == 0
+    planted = (b"@example.com", b"Whitfield")
+    leaks = [
+        str(file.relative_to(place.home))
+        for file in place.home.rglob("*")
+        if file.is_file() and any(value in file.read_bytes() for value in planted)
+    ]
+    assert leaks == []
+
+
+def test_no_pickle_is_left_outside_prefect(place: Place, first: subprocess.CompletedProcess[str]) -> None:
+    assert first.returncode == 0
+    names = [file for file in place.home.rglob("*") if file.suffix in {".pkl", ".pickle", ".bin", ".pt", ".pth"}]
+    assert names == []
+
+
+def test_the_raw_rows_are_gone_and_their_digest_stays(place: Place, first: subprocess.CompletedProcess[str]) -> None:
+    assert first.returncode == 0
+    (manifest,) = (place.home / "store" / "ingest").glob("*/manifest.json")
+    rows = json.loads(manifest.read_text())["result"]["rows"]
+    assert rows[0]["sha256"]
+    assert not (place.home / "store" / rows[0]["path"]).exists()
+
+
+def test_a_second_run_does_no_stage_again(place: Place, first: subprocess.CompletedProcess[str]) -> None:
+    assert first.returncode == 0
+    second = place.run()
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert stages_done(second.stdout) == []
+    assert stages_cached(second.stdout) == list(STAGES)
+
+
+def test_an_edited_gate_is_judged_and_nothing_else_is_done_again(
+    place: Place, first: subprocess.CompletedProcess[str]
+) -> None:
+    assert first.returncode == 0
+    refused = place.run("--set", "gates.0.max=-1000000")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert stages_cached(refused.stdout) == [stage for stage in STAGES if stage not in FROM_GATES_ON]
+    assert "perplexity" in refused.stdout
+
+
+def test_the_challenger_answers_in_a_new_process(place: Place, first: subprocess.CompletedProcess[str]) -> None:
+    answer = json.loads(place.run("--json").stdout)
+    assert answer["passed"]
+    loaded = subprocess.run(
+        [sys.executable, "-m", "tasks.register.load", "models:/tiny-candidates@challenger", QUESTIONS[0]],
+        cwd=PROJECT,
+        env=place.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(first: subprocess.CompletedProcess[str], place: Place) -> str:
+    assert first.returncode == 0
+    return str(json.loads(place.run("--json").stdout)["adapter_sha256"])
+
+
+def test_a_run_killed_in_every_stage_goes_on_and_ends_with_the_same_adapter(
+    tmp_path: Path, place: Place, undisturbed: str
+) -> None:
+    home = tmp_path / "home"
+    for stage in ("scrub", "check", "base", "smoke", "train", "evaluate", "record", "register"):
+        kill_in(place, home, stage)
+    last = place.run("--json", TUNEGATE_HOME=str(home))
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert json.loads(last.stdout)["adapter_sha256"] == undisturbed
+    assert json.loads(last.stdout)["candidate"]["version"] == "1"
+
+
+def kill_in(place: Place, home: Path, stage: str) -> None:
+    """Start the run and kill -9 it as soon as `stage` begins; what came before must be found done."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "flows.cli", "run", str(place.recipe)],
+        cwd=PROJECT,
+        env=place.environment(TUNEGATE_HOME=str(home)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        again: list[str] = []
+        for line in process.stdout or ():
+            if ": done in" in line:
+                again.append(line.split(":")[0])
+            if line.startswith(f"{stage}: started"):
+                if stage == "train":
+                    wait_for(
+                        lambda: bool(list(home.glob("cache/work/train/*/checkpoints/checkpoint-*/trainer_state.json")))
+                    )
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, f"the run ended before {stage}"
+    assert len(again) == len(set(again))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail("waited in vain")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--set", "lora.rnak=8"), 3, "lora.rnak"),
+        (("--set", "datasets.0.path=nowhere.jsonl"), 3, "nowhere.jsonl"),
+        (("--set", "gates.0.metric=acuracy"), 3, "did you mean accuracy"),
+        (("--set", "model.model_name_or_path=/nowhere/model"), 1, "no such folder"),
+        (
+            (
+                "--set",
+                "model.model_name_or_path=acme/model",
+                "--set",
+                "model.model_revision=0123456789012345678901234567890123456789",
+            ),
+            1,
+            "cannot be fetched",
+        ),
+        (("--set", "datasets.0.field_label=nothing"), 1, "nothing"),
+        (("--set", "prompt.user='{{ no_such_column }}'"), 1, "rejected"),
+        (("--set", "quality.expectations.0.value_set=[other]"), 2, "expect_column_values_to_be_in_set"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_its_exit_code(
+    place: Place, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    ended = place.run(*arguments, TUNEGATE_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    assert len(errors) == 1
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr

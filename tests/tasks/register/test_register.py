@@ -1,0 +1,496 @@
+"""The record of a run in a real MLflow store, and what the registry says of its adapter."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.schema import Recipe
+from conf.settings import Settings, environment
+from tasks.artifacts import Store
+from tasks.errors import DigestMismatch, ModelError
+from tasks.register import open_run, record_run, register_candidate
+from tasks.register.load import Answerer, load_answerer
+from tasks.register.runs import KEY_TAG, client
+from tasks.results import Adapter, Base, Candidate, Evaluation, Prepared, Recorded, Verdict
+from tasks.rows import read_rows
+from tasks.train.model import load_tokenizer
+from tests.builders import LORA, MODEL, QUANTIZATION
+from tests.tasks.evaluate.made import make
+from tests.tasks.report.finished import Run, finished_run
+
+pytestmark = [
+    # peft 0.21 asks transformers by the old name
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
+    # mlflow 3.17 builds its tables with what SQLAlchemy 2.1 means to drop
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
+]
+
+
+@dataclass(frozen=True)
+class House:
+    """A finished run, with an adapter that really learned its answers, and an MLflow store on SQLite."""
+
+    settings: Settings
+    store: Store
+    run: Run
+    prepared: Prepared
+    base: Base
+    adapter: Adapter
+    evaluation: Evaluation
+
+    def recipe(self, name: str, **sections: Any) -> Recipe:
+        """A recipe whose name, and so its experiment and its model, belong to one test."""
+        return Recipe.model_validate(
+            {
+                "name": name,
+                "folder": "/where/it/lies",
+                "model": MODEL,
+                "datasets": [{"path": "tickets.jsonl", "type": "jsonl"}],
+                "prompt": {"style": "plain", "user": "{{ text }}", "assistant": "{{ answer }}"},
+                "quantization": QUANTIZATION,
+                "lora": LORA,
+                "evaluation": {"task": "classification", "max_new_tokens": 8},
+                "gates": [{"metric": "exact_match", "min": 0.8}],
+                **sections,
+            }
+        )
+
+    def record(self, recipe: Recipe, key: str = "record") -> Recorded:
+        run_id = open_run(self.settings, recipe.experiment_name, self.adapter.key, recipe.name)
+        with self.store.writing("record", f"{recipe.name}-{key}") as workspace:
+            result = record_run(
+                recipe,
+                self.prepared,
+                self.base,
+                self.run.smoke,
+                self.adapter,
+                self.evaluation,
+                settings=self.settings,
+                run_id=run_id,
+                workspace=workspace,
+            )
+            self.store.commit(workspace, result, {})
+        return result
+
+    def register(self, recipe: Recipe, recorded: Recorded, *, passed: bool, key: str = "register") -> Candidate:
+        page = self.run.written(f"{recipe.name}-{key}")
+        verdict = self.verdict(passed=passed)
+        with self.store.writing("register", f"{recipe.name}-{key}") as workspace:
+            result = register_candidate(
+                recipe,
+                self.prepared.split,
+                self.adapter,
+                self.evaluation,
+                verdict,
+                page,
+                recorded,
+                settings=self.settings,
+                workspace=workspace,
+            )
+            self.store.commit(workspace, result, {})
+        return result
+
+    def verdict(self, *, passed: bool) -> Verdict:
+        gates = tuple(gate.model_copy(update={"passed": passed}) for gate in self.run.verdict.gates)
+        return self.run.verdict.model_copy(update={"passed": passed, "gates": gates})
+
+    @property
+    def mlflow(self) -> Any:
+        return client(self.settings)
+
+    def artifacts(self) -> list[Path]:
+        return [file for file in (self.settings.home / "mlartifacts").rglob("*") if file.is_file()]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One for all tests, since to create the database costs seconds; each test has an experiment of its own."""
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(
+        home=home,
+        store=str(home / "store"),
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        data=None,
+        threads=1,
+        prefect_api_url=None,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(settings).items():
+            patch.setenv(name, value)
+        run, made = finished_run(home), make(home)
+        store = Store.of(settings)
+        adapter = _with_tokenizer(store, made.base, made.adapter)
+        evaluation = run.evaluation.model_copy(
+            update={"parents": (made.split.digest, made.base.digest, adapter.digest)}
+        )
+        prepared = Prepared(raw=run.raw, clean=run.clean, checked=run.checked, split=made.split)
+        yield House(settings, store, run, prepared, made.base, adapter, evaluation)
+        import mlflow
+
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+
+
+def _with_tokenizer(store: Store, base: Base, adapter: Adapter) -> Adapter:
+    """The adapter as a training leaves it: with its tokenizer."""
+    with store.writing("train", "whole") as workspace:
+        folder = workspace.folder / "adapter"
+        folder.mkdir()
+        for file in adapter.files:
+            shutil.copy(workspace.open(file), folder)
+        load_tokenizer(workspace.open_folder(base.files)).save_pretrained(folder)
+        shutil.copy(workspace.open(adapter.history), workspace.folder)
+        result = adapter.model_copy(
+            update={
+                "key": "whole",
+                "parents": (base.digest,),
+                "files": tuple(workspace.artifact(f"adapter/{file.name}") for file in sorted(folder.iterdir())),
+                "history": workspace.artifact("history.jsonl"),
+            }
+        )
+        store.commit(workspace, result, {})
+    return result
+
+
+def test_the_run_of_an_adapter_is_found_again_and_runs_again(house: House) -> None:
+    first = open_run(house.settings, "found-again", "key-1", "found-again")
+    house.mlflow.set_terminated(first, "FAILED")
+    assert open_run(house.settings, "found-again", "key-1", "found-again") == first
+    run = house.mlflow.get_run(first)
+    assert (run.info.status, run.info.run_name, run.data.tags[KEY_TAG]) == ("RUNNING", "found-again", "key-1")
+
+
+def test_another_adapter_has_a_run_of_its_own(house: House) -> None:
+    runs = {open_run(house.settings, "of-its-own", key, "of-its-own") for key in ("key-1", "key-2")}
+    assert len(runs) == 2
+    assert {house.mlflow.get_run(run).info.experiment_id for run in runs} == {
+        house.mlflow.get_experiment_by_name("of-its-own").experiment_id
+    }
+
+
+def test_a_run_holds_the_parameters_the_digests_and_the_figures_of_both_arms(house: House) -> None:
+    recorded = house.record(house.recipe("whole-record"))
+    run = house.mlflow.get_run(recorded.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["lora.r"] == str(LORA.r)
+    assert run.data.params["training.learning_rate"] == "0.0002"
+    assert run.data.params["datasets.0.path"] == "tickets.jsonl"
+    assert not any("where/it/lies" in value for value in run.data.params.values())
+    assert run.data.tags["tunegate.adapter_sha256"] == house.adapter.weights.sha256
+    assert run.data.tags["tunegate.base_sha256"] == house.base.source_sha256
+    assert run.data.tags["tunegate.split_digest"] == house.prepared.split.digest
+    assert run.data.tags["tunegate.evaluation_digest"] == house.evaluation.digest
+    measured = {f"test/{m.arm}/{m.name}": m.value for m in house.evaluation.metrics}
+    assert measured == {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
+    assert run.data.metrics["train/tokens"] == house.adapter.train_tokens
+
+
+def test_the_model_holds_the_figures_of_the_tuned_arm_alone(house: House) -> None:
+    recorded = house.record(house.recipe("model-figures"))
+    logged = house.mlflow.get_logged_model(recorded.model_id)
+    figures = {metric.key: metric.value for metric in logged.metrics}
+    assert figures == {f"test/tuned/{m.name}": m.value for m in house.evaluation.metrics if m.arm == "tuned"}
+    assert logged.params["r"] == str(LORA.r)
+
+
+def test_every_side_is_logged_with_our_digest_and_no_text(house: House) -> None:
+    recorded = house.record(house.recipe("datasets"))
+    logged = house.mlflow.get_run(recorded.run_id).inputs.dataset_inputs
+    split = house.prepared.split
+    for context, side in (("training", split.train), ("validation", split.validation), ("test", split.test)):
+        (one,) = [given for given in logged if {t.key: t.value for t in given.tags}["mlflow.data.context"] == context]
+        tags = {tag.key: tag.value for tag in one.tags}
+        assert (tags["sha256"], tags["rows"]) == (side.rows.sha256, str(side.n_rows))
+        assert one.dataset.digest == side.rows.sha256[:36]
+        assert one.dataset.name == f"datasets-{context}"
+        assert json.loads(one.dataset.profile)["num_rows"] == side.n_rows
+    assert "ticket" not in "".join(one.dataset.schema + one.dataset.profile for one in logged)
+
+
+def test_reports_predictions_and_lineage_are_kept_and_no_raw_row(house: House) -> None:
+    recorded = house.record(house.recipe("files"))
+    folder = _artifact_folder(house, recorded.run_id)
+    assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == {
+        "check/rejected.parquet",
+        "check/report.json",
+        "evaluation/predictions.parquet",
+        "evaluation/report.json",
+        "lineage.json",
+        "smoke/report.json",
+        "train/history.jsonl",
+    }
+    lineage = json.loads((folder / "lineage.json").read_text())
+    assert set(lineage) == {"raw", "clean", "checked", "split", "base", "adapter", "evaluation"}
+    assert lineage["raw"]["sources"] == [{"path": "tickets.jsonl", "rows": 1500, "sha256": "5e" * 32}]
+
+
+def _artifact_folder(house: House, run_id: str) -> Path:
+    return Path(house.mlflow.get_run(run_id).info.artifact_uri.removeprefix("file://"))
+
+
+def test_the_adapter_is_logged_as_it_stands_in_the_store(house: House) -> None:
+    recorded = house.record(house.recipe("as-it-stands"))
+    logged = house.mlflow.get_logged_model(recorded.model_id)
+    folder = Path(logged.artifact_location.removeprefix("file://"))
+    for file in house.adapter.files:
+        copy = folder / Path(file.path).name
+        assert not copy.is_symlink()
+        assert copy.read_bytes() == house.store.open(file).read_bytes()
+    form = json.loads((folder / "tunegate.json").read_text())
+    assert Base.model_validate(form["base"]) == house.base
+    assert (form["max_new_tokens"], form["prompt"]["style"]) == (8, "plain")
+    assert str(logged.status) in ("READY", "LoggedModelStatus.READY")
+
+
+def test_to_record_a_run_again_leaves_one_model_and_the_same_record(house: House) -> None:
+    recipe = house.recipe("recorded-twice")
+    first = house.record(recipe)
+    before = house.mlflow.get_run(first.run_id)
+    again = house.record(recipe, "again")
+    after = house.mlflow.get_run(first.run_id)
+    assert (again.run_id, again.model_id) == (first.run_id, first.model_id)
+    assert after.data.params == before.data.params
+    assert after.data.metrics == before.data.metrics
+    assert len(after.inputs.dataset_inputs) == 3
+    assert len(house.mlflow.search_logged_models([before.info.experiment_id])) == 1
+
+
+def test_a_recording_that_was_killed_leaves_one_finished_model(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    recipe = house.recipe("killed")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow, "finalize_logged_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            house.record(recipe)
+    recorded = house.record(recipe)
+    experiment = house.mlflow.get_experiment_by_name("killed").experiment_id
+    ready = [
+        model.model_id
+        for model in house.mlflow.search_logged_models([experiment])
+        if str(model.status) in ("READY", "LoggedModelStatus.READY")
+    ]
+    assert ready == [recorded.model_id]
+    assert house.mlflow.get_run(recorded.run_id).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("name", "sections"),
+    [
+        ("new-evaluation", {"evaluation": {"task": "classification", "max_new_tokens": 16, "batch_size": 4}}),
+        ("new-description", {"description": "another text"}),
+        ("new-registry", {"registry": {"name": "elsewhere"}}),
+        ("new-tracking", {"tracking": {"log_system_metrics": False}}),
+        ("new-gates", {"gates": [{"metric": "exact_match", "min": 0.1}]}),
+    ],
+)
+def test_what_changes_without_training_anew_is_recorded_in_the_same_run(
+    house: House, name: str, sections: dict[str, Any]
+) -> None:
+    first = house.record(house.recipe(name))
+    again = house.record(house.recipe(name, **sections), "again")
+    assert again.run_id == first.run_id
+
+
+def test_the_evaluation_last_asked_for_stands_in_the_run(house: House) -> None:
+    house.record(house.recipe("last-evaluation"))
+    changed = house.recipe("last-evaluation", evaluation={"task": "classification", "batch_size": 4})
+    recorded = house.record(changed, "again")
+    assert house.mlflow.get_run(recorded.run_id).data.tags["evaluation.batch_size"] == "4"
+
+
+def test_a_text_longer_than_mlflow_takes_is_cut_and_marked(house: House) -> None:
+    prompt = {"style": "plain", "system": "x" * 7000, "user": "{{ text }}", "assistant": "{{ answer }}"}
+    recorded = house.record(house.recipe("long-text", prompt=prompt, description="y" * 20_000))
+    run = house.mlflow.get_run(recorded.run_id)
+    assert run.data.params["prompt.system"] == "x" * 497 + "…"
+    assert run.data.tags["description"] == "y" * 497 + "…"
+
+
+def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> None:
+    recipe = house.recipe("passed")
+    recorded = house.record(recipe)
+    candidate = house.register(recipe, recorded, passed=True)
+    assert (candidate.name, candidate.version) == ("passed-candidates", "1")
+    assert candidate.model_uri == "models:/passed-candidates@challenger"
+    version = house.mlflow.get_model_version_by_alias("passed-candidates", "challenger")
+    assert (str(version.version), version.source) == ("1", f"models:/{recorded.model_id}")
+    assert version.run_id == recorded.run_id
+    assert version.tags == {
+        "recipe_digest": recipe.digest(),
+        "split_digest": house.prepared.split.digest,
+        "adapter_sha256": house.adapter.weights.sha256,
+        "evaluation_digest": house.evaluation.digest,
+        "verdict_digest": house.verdict(passed=True).digest,
+        "validation_status": "pending",
+    }
+    with house.store.open(candidate.note).open() as note:
+        assert json.load(note) == {"name": "passed-candidates", "version": "1", **version.tags}
+
+
+def test_the_run_holds_the_verdict_the_recipe_and_the_page(house: House) -> None:
+    recipe = house.recipe("verdict")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=False)
+    folder = _artifact_folder(house, recorded.run_id)
+    assert Verdict.model_validate_json((folder / "verdict.json").read_text()) == house.verdict(passed=False)
+    resolved = json.loads((folder / "recipe.resolved.json").read_text())
+    assert Recipe.model_validate(resolved).digest() == recipe.digest()
+    assert "/where/it/lies" not in (folder / "recipe.given.yaml").read_text()
+    assert "learning_rate" not in (folder / "recipe.given.yaml").read_text()  # a default, which nobody gave
+    assert (folder / "report.html").is_file()
+    assert house.mlflow.get_run(recorded.run_id).data.tags["tunegate.verdict"] == "refused"
+
+
+def test_an_adapter_has_one_version_however_often_its_gates_are_edited(house: House) -> None:
+    recipe = house.recipe("edited")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=True)
+    edited = house.recipe("edited", gates=[{"metric": "exact_match", "min": 0.7}])
+    candidate = house.register(edited, recorded, passed=True, key="again")
+    assert candidate.version == "1"
+    assert len(house.mlflow.search_model_versions("name = 'edited-candidates'")) == 1
+    version = house.mlflow.get_model_version("edited-candidates", "1")
+    assert version.tags["recipe_digest"] == edited.digest()
+
+
+def test_a_challenger_that_is_refused_later_stops_being_it(house: House) -> None:
+    recipe = house.recipe("refused-later")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=True)
+    candidate = house.register(recipe, recorded, passed=False, key="again")
+    assert (candidate.version, candidate.model_uri) == ("1", f"models:/{recorded.model_id}")
+    assert house.mlflow.get_registered_model("refused-later-candidates").aliases == {}
+    version = house.mlflow.get_model_version("refused-later-candidates", "1")
+    assert version.tags["validation_status"] == "rejected"
+    assert house.register(recipe, recorded, passed=True, key="third").version == "1"
+    assert house.mlflow.get_model_version("refused-later-candidates", "1").tags["validation_status"] == "pending"
+    assert house.mlflow.get_registered_model("refused-later-candidates").aliases == {"challenger": 1}
+
+
+def test_a_refusal_does_not_take_the_alias_from_another_adapter(house: House) -> None:
+    recipe = house.recipe("two-adapters")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=True)
+    other_model = house.record(house.recipe("the-other-adapter"))
+    other = house.mlflow.create_model_version("two-adapters-candidates", f"models:/{other_model.model_id}")
+    house.mlflow.set_registered_model_alias("two-adapters-candidates", "challenger", other.version)
+    house.register(recipe, recorded, passed=False, key="again")
+    aliases = house.mlflow.get_registered_model("two-adapters-candidates").aliases
+    assert {name: str(version) for name, version in aliases.items()} == {"challenger": str(other.version)}
+
+
+def test_an_adapter_that_was_refused_at_once_gets_no_version(house: House) -> None:
+    recipe = house.recipe("refused-first")
+    recorded = house.record(recipe)
+    candidate = house.register(recipe, recorded, passed=False)
+    assert candidate.version is None
+    assert candidate.model_uri == f"models:/{recorded.model_id}"
+    assert house.mlflow.search_model_versions("name = 'refused-first-candidates'") == []
+    assert house.mlflow.search_registered_models("name = 'refused-first-candidates'") == []
+
+
+def test_the_production_model_is_never_touched(house: House) -> None:
+    recipe = house.recipe("production", registry={"name": "tickets"})
+    house.register(recipe, house.record(recipe), passed=True)
+    names = {model.name for model in house.mlflow.search_registered_models()}
+    assert "tickets-candidates" in names
+    assert not [name for name in names if not name.endswith("-candidates")]
+
+
+@pytest.fixture(scope="module")
+def challenger(house: House) -> tuple[Candidate, Recorded]:
+    recipe = house.recipe("answers")
+    recorded = house.record(recipe)
+    return house.register(recipe, recorded, passed=True), recorded
+
+
+@pytest.fixture(scope="module")
+def answerer(house: House, challenger: tuple[Candidate, Recorded]) -> Answerer:
+    return load_answerer(challenger[0].model_uri, house.settings)
+
+
+def test_the_challenger_answers_as_it_was_trained(house: House, answerer: Answerer) -> None:
+    rows = list(read_rows([house.store.open(house.prepared.split.test.rows)]))
+    asked = [row["messages"][0]["content"] for row in rows]
+    answers = [answerer.answer({"text": text}) for text in asked]
+    right = sum(answer == row["messages"][1]["content"] for answer, row in zip(answers, rows, strict=True))
+    assert right / len(rows) > 0.9  # the untrained base answers none
+    assert answerer.complete(asked[0]) == answers[0]
+
+
+@pytest.mark.parametrize("uri", ["models:/answers-candidates/1", "the logged model"])
+def test_a_version_and_a_logged_model_are_loaded_too(
+    uri: str, house: House, challenger: tuple[Candidate, Recorded], answerer: Answerer
+) -> None:
+    named = f"models:/{challenger[1].model_id}" if uri == "the logged model" else uri
+    question = "the line is down, ticket 5"
+    assert load_answerer(named, house.settings).complete(question) == answerer.complete(question) == "outage"
+
+
+@pytest.mark.parametrize("uri", ["models:/answers-candidates@champion", "models:/nothing/1", "models:/m-0", "nonsense"])
+def test_a_name_that_the_registry_does_not_know_is_one_clear_line(
+    uri: str, house: House, challenger: tuple[Candidate, Recorded]
+) -> None:
+    with pytest.raises(ModelError, match=f"^{uri}: ") as refused:
+        load_answerer(uri, house.settings)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_weights_that_were_changed_after_registration_are_refused(house: House) -> None:
+    recipe = house.recipe("tampered")
+    recorded = house.record(recipe)
+    candidate = house.register(recipe, recorded, passed=True)
+    file = _registered(house, recorded) / "adapter_model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    for uri in (candidate.model_uri, "models:/tampered-candidates/1", f"models:/{recorded.model_id}"):
+        with pytest.raises(DigestMismatch, match="the weights are not those that were registered"):
+            load_answerer(uri, house.settings)
+
+
+def test_weights_that_are_gone_are_refused(house: House) -> None:
+    recipe = house.recipe("gone")
+    recorded = house.record(recipe)
+    (_registered(house, recorded) / "adapter_model.safetensors").unlink()
+    with pytest.raises(DigestMismatch, match="the weights are not those that were registered"):
+        load_answerer(f"models:/{recorded.model_id}", house.settings)
+
+
+def _registered(house: House, recorded: Recorded) -> Path:
+    return Path(house.mlflow.get_logged_model(recorded.model_id).artifact_location.removeprefix("file://"))
+
+
+def test_a_base_that_is_not_in_the_store_is_refused_by_its_name(
+    house: House, challenger: tuple[Candidate, Recorded], tmp_path: Path
+) -> None:
+    elsewhere = Settings(**{**vars(house.settings), "store": str(tmp_path / "empty")})
+    with pytest.raises(ModelError, match=r"its base tiny is not in the store .*/empty; run its recipe again"):
+        load_answerer(challenger[0].model_uri, elsewhere)
+
+
+def test_no_pickle_is_among_the_artifacts(house: House, challenger: tuple[Candidate, Recorded]) -> None:
+    files = house.artifacts()
+    assert {file.suffix for file in files} <= {
+        ".json",
+        ".jsonl",
+        ".yaml",
+        ".html",
+        ".parquet",
+        ".safetensors",
+        ".jinja",
+    }
+    # a pickle of protocol 2 and above begins with 0x80, and one of torch is a zip archive
+    assert [file.name for file in files if file.read_bytes()[:1] == b"\x80" or file.read_bytes()[:2] == b"PK"] == []
