@@ -17,13 +17,14 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from conf import schema
@@ -108,7 +109,7 @@ STAGES: dict[str, Stage] = {
 
 def _stage_task(name: str) -> Callable[[F], F]:
     stage = STAGES[name]
-    decorate = task(
+    as_task = task(
         name=name,
         retries=stage.retries,
         retry_delay_seconds=5,
@@ -119,7 +120,18 @@ def _stage_task(name: str) -> Callable[[F], F]:
         persist_result=False,
         log_prints=False,
     )
-    return cast(Callable[[F], F], decorate)
+
+    def decorate(function: F) -> F:
+        run = as_task(function)
+
+        @wraps(function)
+        def result_of(*inputs: Any) -> Any:
+            returned = run(*inputs)
+            return returned.data if isinstance(returned, State) else returned
+
+        return cast(F, result_of)
+
+    return decorate
 
 
 @_stage_task("ingest")
@@ -350,15 +362,26 @@ def _done_once(
     """
     store = Store.of(settings())
     key = _key(name, inputs, section)
-    found = store.find(name, key, kind, rows_may_be_gone=still_good is not None)
-    if found is not None and (still_good is None or still_good(found, store)):
+
+    def standing() -> R | None:
+        found = store.find(name, key, kind, rows_may_be_gone=still_good is not None)
+        if found is None or (still_good is not None and not still_good(found, store)):
+            return None
         progress.cached(name, found)
         return cast(R, Completed(name="Cached", message=f"{name} stands already: {key[:12]}", data=found))
-    with progress.stage(name), store.writing(name, key) as workspace:
-        began = time.time()
-        result = work(workspace)
-        store.commit(workspace, result, _evidence(name, inputs, section, settings(), began))
-        progress.finished(name, result)
+
+    found = standing()
+    if found is not None:
+        return found
+    with store.writing(name, key) as workspace:
+        found = standing()  # another run may have done it while this one waited for the lock
+        if found is not None:
+            return found
+        with progress.stage(name):
+            began = time.time()
+            result = work(workspace)
+            store.commit(workspace, result, _evidence(name, inputs, section, settings(), began))
+            progress.finished(name, result)
     return result
 
 

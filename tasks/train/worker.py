@@ -123,6 +123,11 @@ def build_trainer(
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+    # PEFT 0.21 sees autocast on CUDA only, and elsewhere copies every input of a LoRA layer to fp32 just for autocast
+    # to copy it back: the same numbers for more memory and time.
+    for module in trainer.model.modules():
+        if hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False
     if len(trainer.train_dataset) != len(train) or len(trainer.eval_dataset) != len(validation):
         raise DataError(f"training: the trainer kept {len(trainer.train_dataset)} of {len(train)} rows")
     return trainer
@@ -135,8 +140,9 @@ def sft_config(job: Job, n_rows: int, device: str) -> Any:
     training = job.training
     world = int(os.environ.get("WORLD_SIZE", "1"))
     batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * world
-    steps_per_epoch = math.ceil(n_rows / batch)
-    every = max(1, steps_per_epoch // training.evals_per_epoch)
+    steps = training.max_steps if training.max_steps > 0 else math.ceil(n_rows / batch * training.num_train_epochs)
+    epochs = steps * batch / n_rows
+    every = max(1, steps // max(1, round(epochs * training.evals_per_epoch)))  # so that the last one is near the end
     keys = set(type(training).model_fields) - {"early_stopping_patience", "evals_per_epoch", "nproc_per_node"}
     smoke = job.kind == "smoke"
     return SFTConfig(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,11 @@ from typing import Any
 import pytest
 
 from conf.schema import Recipe
-from conf.settings import Settings, environment
+from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError
 from tasks.register import open_run, record_run, register_candidate
-from tasks.register.load import Answerer, load_answerer
+from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
 from tasks.results import Adapter, Base, Candidate, Evaluation, Prepared, Recorded, Verdict
 from tasks.rows import read_rows
@@ -426,7 +428,7 @@ def test_the_challenger_answers_as_it_was_trained(house: House, answerer: Answer
     asked = [row["messages"][0]["content"] for row in rows]
     answers = [answerer.answer({"text": text}) for text in asked]
     right = sum(answer == row["messages"][1]["content"] for answer, row in zip(answers, rows, strict=True))
-    assert right / len(rows) > 0.9  # the untrained base answers none
+    assert right / len(rows) > 0.9
     assert answerer.complete(asked[0]) == answers[0]
 
 
@@ -446,6 +448,28 @@ def test_a_name_that_the_registry_does_not_know_is_one_clear_line(
     with pytest.raises(ModelError, match=f"^{uri}: ") as refused:
         load_answerer(uri, house.settings)
     assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.slow  # a new process imports everything anew
+def test_a_new_process_gives_the_tuned_answer_and_nothing_else(
+    house: House, challenger: tuple[Candidate, Recorded]
+) -> None:
+    done = _in_a_process(house, challenger[0].model_uri, "please close my account, ticket 9")
+    assert (done.returncode, done.stdout) == (0, "closing\n"), done.stderr
+    unknown = _in_a_process(house, "models:/answers-candidates@champion", "please close my account")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr.splitlines()[-1].startswith("error: models:/answers-candidates@champion: no model")
+    assert "Traceback" not in unknown.stderr
+
+
+def test_a_process_without_a_question_tells_how_it_is_used(capsys: pytest.CaptureFixture[str], house: House) -> None:
+    assert main(["models:/answers-candidates@challenger"]) == 3
+    assert capsys.readouterr().err == "usage: python -m tasks.register.load models:/NAME@ALIAS QUESTION\n"
+
+
+def _in_a_process(house: House, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tasks.register.load", *arguments]
+    return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
 
 def test_weights_that_were_changed_after_registration_are_refused(house: House) -> None:
