@@ -34,7 +34,7 @@ from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import TunegateError
 from tasks.evaluate import evaluate_arms
-from tasks.register import open_run, record_run, register_candidate
+from tasks.register import open_run, record_run, register_candidate, still_challenger
 from tasks.report import write_report
 from tasks.results import (
     Adapter,
@@ -127,7 +127,7 @@ def _stage_task(name: str) -> Callable[[F], F]:
         @wraps(function)
         def result_of(*inputs: Any) -> Any:
             returned = run(*inputs)
-            return returned.data if isinstance(returned, State) else returned
+            return returned.result() if isinstance(returned, State) else returned
 
         return cast(F, result_of)
 
@@ -153,6 +153,7 @@ def read_sources(recipe: Recipe) -> RawData:
         identity,
         lambda w: ingest.read_sources(recipe.datasets, recipe.prompt, recipe.folder, current.data, workspace=w),
         still_good=still_good,
+        rows_may_be_gone=True,
     )
 
 
@@ -340,6 +341,7 @@ def register(
         lambda w: register_candidate(
             recipe, split, adapter, evaluation, verdict, page, recorded, settings=current, workspace=w
         ),
+        still_good=lambda candidate, _store: still_challenger(candidate, current),
     )
 
 
@@ -354,7 +356,8 @@ def _done_once(
     inputs: tuple[Result, ...],
     section: object,
     work: Callable[[Workspace], R],
-    still_good: Callable[[R, Store], bool] | None = None,
+    still_good: Callable[[R, Store], bool] = lambda _result, _store: True,
+    rows_may_be_gone: bool = False,
 ) -> R:
     """The finished result of the store, or the work and then its manifest.
 
@@ -364,8 +367,8 @@ def _done_once(
     key = _key(name, inputs, section)
 
     def standing() -> R | None:
-        found = store.find(name, key, kind, rows_may_be_gone=still_good is not None)
-        if found is None or (still_good is not None and not still_good(found, store)):
+        found = store.find(name, key, kind, rows_may_be_gone=rows_may_be_gone)
+        if found is None or not still_good(found, store):
             return None
         progress.cached(name, found)
         return cast(R, Completed(name="Cached", message=f"{name} stands already: {key[:12]}", data=found))

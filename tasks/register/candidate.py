@@ -15,6 +15,7 @@ from tasks.register.runs import client
 from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
 
 CHALLENGER = "challenger"
+VERDICT_TAG = "tunegate.verdict_digest"  # of the gates that judged last
 
 
 def register_candidate(
@@ -41,7 +42,7 @@ def register_candidate(
         mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}), "recipe.resolved.json")
         mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}, exclude_unset=True), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(page.page)))
-        mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused"})
+        mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused", VERDICT_TAG: verdict.digest})
     name = f"{recipe.registered_name}-candidates"
     tags = {
         "recipe_digest": recipe.digest(),
@@ -67,9 +68,28 @@ def register_candidate(
         note=workspace.artifact("candidate.json"),
         name=name,
         version=version,
-        model_uri=f"models:/{name}@{CHALLENGER}" if verdict.passed else _source(recorded.model_id),
+        model_uri=_alias_uri(name) if verdict.passed else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
+
+
+def still_challenger(candidate: Candidate, settings: Settings) -> bool:
+    """Whether MLflow still says what this candidate's stage left there: a run with other gates may have changed it."""
+    from mlflow.exceptions import MlflowException
+
+    registry = client(settings)
+    try:
+        if registry.get_run(candidate.run_id).data.tags.get(VERDICT_TAG) not in candidate.parents:
+            return False
+        return candidate.model_uri != _alias_uri(candidate.name) or (
+            _challenger(registry, candidate.name) == candidate.version
+        )
+    except MlflowException:
+        return False  # the registry was emptied, or is another one
+
+
+def _alias_uri(name: str) -> str:
+    return f"models:/{name}@{CHALLENGER}"
 
 
 def _version_of(registry: Any, name: str, model_id: str) -> str | None:

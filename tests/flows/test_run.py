@@ -149,6 +149,17 @@ def test_an_edited_gate_is_judged_and_nothing_else_is_done_again(
     assert "perplexity" in refused.stdout
 
 
+def test_gates_that_are_set_back_bring_the_challenger_back(
+    place: Place, first: subprocess.CompletedProcess[str]
+) -> None:
+    assert first.returncode == 0
+    assert place.run("--set", "gates.0.max=-1000000").returncode == 2
+    back = place.run()
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert stages_done(back.stdout) == ["register"]
+    assert stages_cached(place.run().stdout) == list(STAGES)
+
+
 def test_the_challenger_answers_in_a_new_process(place: Place, first: subprocess.CompletedProcess[str]) -> None:
     answer = json.loads(place.run("--json").stdout)
     assert answer["passed"]
@@ -221,7 +232,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
         (("--set", "lora.rnak=8"), 3, "lora.rnak"),
         (("--set", "datasets.0.path=nowhere.jsonl"), 3, "nowhere.jsonl"),
         (("--set", "gates.0.metric=acuracy"), 3, "did you mean accuracy"),
-        (("--set", "model.model_name_or_path=/nowhere/model"), 1, "no such folder"),
+        (("--set", "model.model_name_or_path=/nowhere/model"), 3, "no such folder"),
         (
             (
                 "--set",
