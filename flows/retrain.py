@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from conf.load import load_recipe
-from conf.settings import settings
+from conf.settings import prepare_environment, settings
 from flows.finetune import finetune
 from flows.prepare import prepare
 from tasks.results import Outcome
@@ -21,5 +21,7 @@ def retrain(recipe: str, overrides: list[str] | None = None) -> Outcome:
         recipe: a recipe's name, or the path of its file.
         overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`.
     """
-    loaded = load_recipe(Path(recipe), overrides or (), settings().data)
+    current = settings()
+    prepare_environment(current)  # a worker starts the flow without the command line
+    loaded = load_recipe(Path(recipe), overrides or (), current.data)
     return finetune(loaded, prepare(loaded))
