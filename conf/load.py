@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
@@ -722,6 +723,15 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
+def _no_credentials(datasets: tuple[Dataset, ...]) -> Iterator[Finding]:
+    """A recipe is logged whole: what opens a source belongs into the environment that fsspec's filesystems read."""
+    for index, dataset in enumerate(datasets):
+        address = urlsplit(dataset.path)
+        query = {name.lower() for name, _ in parse_qsl(address.query)}
+        if address.scheme and (address.password or query & {"x-amz-signature", "sig", "signature", "token"}):
+            yield ("datasets", index, "path"), "holds a credential; give it in the environment, recipes are logged"
+
+
 def _model_is_pinned(model: Model) -> Iterator[Finding]:
     name, revision = model.model_name_or_path, model.model_revision
     if name.startswith("package:") or _is_folder(name):
@@ -845,6 +855,7 @@ def _schema_is_a_schema(evaluation: Evaluation) -> Iterator[Finding]:
 CHECKS: tuple[Check, ...] = (
     (_gates_are_measured, ("gates", "evaluation")),
     (_answers_may_stay_unscrubbed, ("pii", "evaluation")),
+    (_no_credentials, ("datasets",)),
     (_model_is_pinned, ("model",)),
     (_one_way_to_messages, ("datasets", "prompt")),
     (_sides_have_rows, ("datasets", "split")),

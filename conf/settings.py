@@ -55,11 +55,17 @@ def settings() -> Settings:
     return Settings(
         home=home,
         store=os.environ.get("TUNEGATE_STORE") or str(home / "store"),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}",
+        tracking_uri=_absolute(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"),
         data=Path(data).expanduser().resolve() if data else None,
         threads=_threads(os.environ.get("TUNEGATE_THREADS")),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
     )
+
+
+def _absolute(uri: str) -> str:
+    """A SQLite address with its path absolute: the processes that we start have another working directory."""
+    path = uri.removeprefix("sqlite:///")
+    return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
 
 
 def _threads(given: str | None) -> int:

@@ -16,7 +16,8 @@ import click
 
 from conf.load import BadRecipe, load_recipe
 from conf.settings import Settings, prepare_environment, settings
-from tasks.errors import TunegateError
+from tasks.artifacts import Store, private_folder
+from tasks.errors import StoreError, TunegateError
 
 if TYPE_CHECKING:
     from tasks.results import Outcome
@@ -70,6 +71,7 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
 def main() -> None:
     """The entry point: every failure ends in one clear line and its exit code, never in a traceback."""
+    logging.getLogger().addHandler(logging.NullHandler())  # until there is a file, nothing goes to the terminal
     try:
         commands.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -83,7 +85,8 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except Exception as error:  # the last line of defence: a person gets a line, the log gets the rest
         logging.getLogger("tunegate").exception("unexpected")
-        _fail(f"unexpected {type(error).__name__}; the details: {_log_file(settings())}", FAILED)
+        log = _log_file(settings())
+        _fail(f"unexpected {type(error).__name__}; " + (f"the details: {log}" if log.exists() else str(error)), FAILED)
 
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
@@ -105,14 +108,13 @@ def _show(outcome: Outcome, current: Settings) -> None:
 
     console = Console()
     console.print(terminal.outcome(outcome.evaluation, outcome.verdict))
-    prefect_ui = f"PREFECT_HOME={current.home / 'prefect'} prefect server start"
-    mlflow_ui = f"mlflow ui --backend-store-uri {current.tracking_uri}"
+    prefect_ui = current.prefect_api_url or f"PREFECT_HOME={current.home / 'prefect'} prefect server start"
+    tracking = current.tracking_uri
+    mlflow_ui = tracking if tracking.startswith("http") else f"mlflow ui --backend-store-uri {tracking}"
     console.print(terminal.next_steps(_page(outcome, current), prefect_ui, mlflow_ui), soft_wrap=True)
 
 
 def _page(outcome: Outcome, current: Settings) -> Path:
-    from tasks.artifacts import Store
-
     return Store.of(current).open(outcome.page.page)
 
 
@@ -137,10 +139,13 @@ def _log_file(current: Settings) -> Path:
 
 def _log_to_file(current: Settings) -> None:
     """Send what libraries have to say to a file: the terminal belongs to the display of stages."""
-    _log_file(current).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    try:
+        handler = logging.FileHandler(private_folder(_log_file(current).parent) / _log_file(current).name)
+    except OSError as error:
+        raise StoreError(f"{current.home}: {error.strerror}; set TUNEGATE_HOME to a folder you can write to") from error
     logging.basicConfig(
-        filename=_log_file(current), level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
     )
     logging.captureWarnings(True)
 

@@ -33,6 +33,15 @@ def source_sha256(model: Model) -> str:
     return "+".join(sha256_of(file) for file in weights)
 
 
+def identity(model: Model) -> list[str]:
+    """The weights, and every small file of a local folder that decides a token: tokenizer, chat template, config."""
+    if model.model_revision or model.model_name_or_path.startswith(PACKAGE):
+        return [source_sha256(model)]
+    folder = _local_folder(model)
+    small = sorted(file for kind in ("*.json", "*.txt", "*.model", "*.jinja") for file in folder.glob(kind))
+    return [source_sha256(model), *(f"{file.name}:{sha256_of(file)}" for file in small)]
+
+
 def prepare_base(model: Model, *, workspace: Workspace) -> Base:
     """Read the base model and write it as bf16 safetensors with its tokenizer.
 

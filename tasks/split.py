@@ -1,4 +1,4 @@
-"""Cut the rows into train, validation and test. Never looks at a text: the group's hash decides.
+"""Cut the rows into train, validation and test by the hash of their group. A text decides no side; it is only compared.
 
 A group's side depends on the group and the seed alone, so no row changes sides when data is added. Each label is thus
 cut at the same thresholds, and its share of a side differs from the recipe's by sampling noise only; an exact
@@ -15,9 +15,10 @@ from typing import Literal, get_args
 from conf import schema
 from tasks.artifacts import Workspace
 from tasks.errors import DataError
+from tasks.ingest.texts import normalise
 from tasks.progress import report
 from tasks.results import CheckedData, Count, Side, Split
-from tasks.rows import Row, RowWriter, read_rows
+from tasks.rows import Row, RowWriter, prompt_of, read_rows
 
 SideName = Literal["train", "validation", "test"]
 
@@ -32,19 +33,22 @@ def split_rows(checked: CheckedData, split: schema.Split, *, workspace: Workspac
     side_of_group: dict[str, SideName] = {}
     labels: dict[SideName, Counter[str]] = {side: Counter() for side in sides}
     rows: Counter[SideName] = Counter()
+    side_of_text: dict[str, SideName] = {}
     straddling: set[str] = set()
+    repeated = 0
     with ExitStack() as files:
         writers = {side: files.enter_context(RowWriter(workspace.folder / f"{side}.parquet")) for side in sides}
         for done, row in enumerate(read_rows(workspace.open(file) for file in checked.rows)):
             side = side_of(row, split)
             if side_of_group.setdefault(row["group"], side) != side:
                 straddling.add(row["group"])
+            repeated += side_of_text.setdefault(_text_key(row), side) != side
             labels[side][row["label"] or ""] += 1
             rows[side] += 1
             writers[side].write(row)
             if done % 1000 == 0:
                 report(done, checked.n_rows)
-    _refuse_bad_sides(rows, len(straddling), split)
+    _refuse_bad_sides(rows, len(straddling), repeated, split)
     groups = Counter(side_of_group.values())
     train, validation, test = (
         Side(
@@ -73,7 +77,16 @@ def _position(group: str, seed: int) -> float:
     return int.from_bytes(hashlib.sha256(f"{seed}:{group}".encode()).digest()[:8]) / 2**64
 
 
-def _refuse_bad_sides(rows: Counter[SideName], straddling: int, split: schema.Split) -> None:
+def _text_key(row: Row) -> str:
+    return hashlib.sha256(normalise(prompt_of(row), keep_digits=True).encode()).hexdigest()
+
+
+def _refuse_bad_sides(rows: Counter[SideName], straddling: int, repeated: int, split: schema.Split) -> None:
+    if repeated:
+        raise DataError(
+            f"split: {repeated} rows ask what a row of another side asks; set quality.drop_duplicates, "
+            "or give them one group by field_group"
+        )
     if straddling:
         raise DataError(
             f"split: {straddling} groups stand on more than one side: a source with `side` shares them with another; "

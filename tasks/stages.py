@@ -34,7 +34,7 @@ from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import TunegateError
 from tasks.evaluate import evaluate_arms
-from tasks.register import open_run, record_run, register_candidate, still_challenger
+from tasks.register import open_run, record_run, register_candidate, run_stands, still_challenger
 from tasks.report import write_report
 from tasks.results import (
     Adapter,
@@ -90,13 +90,13 @@ STAGES: dict[str, Stage] = {
         ("great-expectations", "datasketch", "py3langid"),
         timeout_hours=6,
     ),
-    "split": Stage(("tasks.split", "tasks.rows")),
-    "base": Stage(("tasks.base_model",), ("transformers", "gguf"), retries=2, timeout_hours=6),
+    "split": Stage(("tasks.split", "tasks.rows", "tasks.ingest.texts")),
+    "base": Stage(("tasks.base_model",), ("transformers", "tokenizers", "torch", "gguf"), retries=2, timeout_hours=6),
     "smoke": Stage(("tasks.train",), _TRAIN, tags=("gpu",)),
     "train": Stage(("tasks.train",), _TRAIN, timeout_hours=168, tags=("gpu",)),
     "evaluate": Stage(
         ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts"),
-        ("torch", "transformers", "peft", "bitsandbytes", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
+        (*_TRAIN, "jinja2", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
         timeout_hours=24,
         tags=("gpu",),
     ),
@@ -199,7 +199,7 @@ def split_rows(checked: CheckedData, section: schema.Split) -> Split:
 @_stage_task("base")
 def prepare_base(model: Model) -> Base:
     """Bring the base model into the store."""
-    identity = [base_model.source_sha256(model), model.model_dump(mode="json", exclude={"attn_implementation"})]
+    identity = [base_model.identity(model), model.model_dump(mode="json", exclude={"attn_implementation"})]
     return _done_once("base", Base, (), identity, lambda w: base_model.prepare_base(model, workspace=w))
 
 
@@ -293,8 +293,16 @@ def record(
             recipe, prepared, base, smoke, adapter, evaluation, settings=current, run_id=run_id, workspace=workspace
         )
 
-    sections = [recipe.model_dump(mode="json", exclude={"gates", "folder"}), current.tracking_uri]
-    return _done_once("record", Recorded, (adapter, evaluation), sections, work)
+    # digests of the address, since it may hold a password and sections stand in the manifest
+    sections = [recipe.model_dump(mode="json", exclude={"gates", "folder"}), digest_of(current.tracking_uri)]
+    return _done_once(
+        "record",
+        Recorded,
+        (adapter, evaluation),
+        sections,
+        work,
+        still_good=lambda recorded, _store: run_stands(current, recorded.run_id),
+    )
 
 
 @_stage_task("judge")
@@ -337,7 +345,7 @@ def register(
         "register",
         Candidate,
         (verdict, page, recorded),
-        [recipe.digest(), current.tracking_uri],
+        [recipe.digest(), digest_of(current.tracking_uri)],
         lambda w: register_candidate(
             recipe, split, adapter, evaluation, verdict, page, recorded, settings=current, workspace=w
         ),

@@ -38,7 +38,7 @@ def make_rows(count: int) -> list[Row]:
     for number in range(count):
         kind = number % len(QUESTIONS)
         messages = [
-            {"role": "user", "content": f"{QUESTIONS[kind]}, ticket {number * 7919 % 1000}"},
+            {"role": "user", "content": f"{QUESTIONS[kind]}, ticket {number * 7919 % 1000 + number // 1000 * 1000}"},
             {"role": "assistant", "content": ANSWERS[kind]},
         ]
         rows.append(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined
+from jinja2 import StrictUndefined, meta
 from jinja2.sandbox import SandboxedEnvironment
 
 from conf.schema import Model, Prompt, Quantization
@@ -35,19 +35,22 @@ class Answerer:
         self._prompt = prompt
         self._dtype = quantization.bnb_4bit_compute_dtype
         self._limit = limit
-        self._template = SandboxedEnvironment(undefined=StrictUndefined).from_string(prompt.user or "{{ prompt }}")
+        self._environment = SandboxedEnvironment(undefined=StrictUndefined)
+        self._user = prompt.user or "{{ prompt }}"
+
+    def columns(self) -> set[str]:
+        """The columns of a row that the prompt's templates name."""
+        return meta.find_undeclared_variables(self._environment.parse(f"{self._user}{self._prompt.system or ''}"))
 
     def answer(self, row: Mapping[str, str]) -> str:
         """The answer to one row, without special tokens."""
-        return self.complete(self._template.render(row))
-
-    def complete(self, question: str) -> str:
-        """The answer to a question that is rendered already."""
         import torch
 
+        question = self._environment.from_string(self._user).render(row)
         messages: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
         if self._prompt.system:
-            messages.insert(0, {"role": "system", "content": self._prompt.system})
+            system = self._environment.from_string(self._prompt.system).render(row)
+            messages.insert(0, {"role": "system", "content": system})
         device = self._model.device
         ids = torch.tensor([encode_prompt(messages, self._prompt, self._tokenizer)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=getattr(torch, self._dtype)):
@@ -118,7 +121,11 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m tasks.register.load models:/NAME@ALIAS QUESTION\n")
         return RecipeError.exit_code
     try:
-        sys.stdout.write(load_answerer(arguments[0], current).complete(arguments[1]) + "\n")
+        answerer = load_answerer(arguments[0], current)
+        columns = answerer.columns()
+        if len(columns) > 1:
+            raise RecipeError(f"its prompt takes the columns {', '.join(sorted(columns))}: use load_answerer in Python")
+        sys.stdout.write(answerer.answer(dict.fromkeys(columns, arguments[1])) + "\n")
     except TunegateError as error:
         sys.stderr.write(f"error: {error}\n")
         return error.exit_code

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from conf.schema import Recipe, flat
+from conf.schema import Recipe, digest_of, flat
 from conf.settings import Settings
 from tasks.artifacts import Workspace
 from tasks.register.runs import client
@@ -15,7 +15,7 @@ from tasks.results import Adapter, Base, CheckedData, Evaluation, Prepared, Reco
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
 
 # A run belongs to an adapter. What may change without training anew is a tag, for MLflow never changes a parameter.
-MAY_CHANGE = ("description", "evaluation", "registry", "tracking")
+MAY_CHANGE = ("name", "description", "evaluation", "registry", "tracking")
 
 
 def record_run(
@@ -135,15 +135,21 @@ def _log_adapter(recipe: Recipe, base: Base, adapter: Adapter, run_id: str, work
     mlflow_client = mlflow.MlflowClient()
     experiment = mlflow_client.get_run(run_id).info.experiment_id
     same = f"tags.`tunegate.adapter_sha256` = '{adapter.weights.sha256}'"
+    form_digest = digest_of(form(recipe, base))
     for model in mlflow_client.search_logged_models([experiment], same):
-        if model.source_run_id == run_id and str(model.status) in ("READY", "LoggedModelStatus.READY"):
+        same_form = model.tags.get("tunegate.form_digest") == form_digest  # e.g. other max_new_tokens, other answers
+        if same_form and model.source_run_id == run_id and str(model.status) in ("READY", "LoggedModelStatus.READY"):
             return str(model.model_id)
     logged = mlflow.initialize_logged_model(
         name="adapter",
         source_run_id=run_id,
         model_type="peft-adapter",
         params={name.removeprefix("lora."): str(value) for name, value in flat(recipe.lora, "lora.").items()},
-        tags={"tunegate.adapter_sha256": adapter.weights.sha256, "tunegate.base_sha256": base.source_sha256},
+        tags={
+            "tunegate.adapter_sha256": adapter.weights.sha256,
+            "tunegate.base_sha256": base.source_sha256,
+            "tunegate.form_digest": form_digest,
+        },
     )
     folder = workspace.folder / "upload"
     folder.mkdir()

@@ -29,6 +29,16 @@ def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) 
     return str(mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=run_name).info.run_id)
 
 
+def run_stands(settings: Settings, run_id: str) -> bool:
+    """Whether the run is still there: a database may have been emptied, or a run deleted, since it was recorded."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client(settings).get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException:
+        return False
+
+
 def _experiment(mlflow: Any, settings: Settings, name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
     if found is not None:

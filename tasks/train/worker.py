@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import DataError, TunegateError
+from tasks.errors import DataError, TrainingError, TunegateError
 from tasks.rows import read_rows
 from tasks.train.job import EVENT, Event, Job, Outcome
 from tasks.train.model import device_of, load_base, load_tokenizer
@@ -128,7 +128,8 @@ def build_trainer(
     for module in trainer.model.modules():
         if hasattr(module, "cast_input_dtype_enabled"):
             module.cast_input_dtype_enabled = False
-    if len(trainer.train_dataset) != len(train) or len(trainer.eval_dataset) != len(validation):
+    kept_all = len(trainer.train_dataset) == len(train) and len(trainer.eval_dataset) == len(validation)
+    if not kept_all and not job.training.packing:
         raise DataError(f"training: the trainer kept {len(trainer.train_dataset)} of {len(train)} rows")
     return trainer
 
@@ -157,6 +158,7 @@ def sft_config(job: Job, n_rows: int, device: str) -> Any:
         save_steps=every,
         save_total_limit=2,
         load_best_model_at_end=not smoke,
+        restore_callback_states_from_checkpoint=True,  # early stopping goes on counting where a killed run was
         greater_is_better=training.metric_for_best_model != "eval_loss",
         length_column_name="length",
         data_seed=training.seed,
@@ -197,8 +199,28 @@ def save(job: Job, trainer: Any, tokenizer: Any, train: list[dict[str, Any]]) ->
     )
     (job.out / "outcome.json").write_text(outcome.model_dump_json(), encoding="utf-8")
     if job.kind == "smoke":
+        load_again(job, trainer)
         report = {"tokens": decoded_with_mask(train[0], tokenizer), "steps": outcome.steps, "rows": len(train)}
         (job.out / "smoke.json").write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
+
+
+def load_again(job: Job, trainer: Any) -> None:
+    """Load what was saved onto a fresh base, as a server would, and compare every weight.
+
+    Raises:
+        TrainingError: a weight is missing or differs.
+    """
+    import torch
+    from peft import PeftModel, get_peft_model_state_dict
+
+    fresh = load_base(job.base, job.model, job.quantization, device_of())
+    loaded = get_peft_model_state_dict(PeftModel.from_pretrained(fresh, str(job.out / "adapter")))
+    trained = get_peft_model_state_dict(trainer.accelerator.unwrap_model(trainer.model))
+    same = loaded.keys() == trained.keys() and all(
+        torch.equal(loaded[name].float().cpu(), trained[name].float().cpu()) for name in trained
+    )
+    if not same:
+        raise TrainingError("smoke: the adapter that was loaded again is not the one that was saved")
 
 
 def decoded_with_mask(example: dict[str, Any], tokenizer: Any) -> list[dict[str, Any]]:

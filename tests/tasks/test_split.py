@@ -224,3 +224,9 @@ def test_progress_tells_how_many_of_how_many_rows(tmp_path: Path) -> None:
     with listening(Board()), stage("split"):
         split_of(tmp_path, make_rows(2500))
     assert told == [("split", done, 2500, "rows", "") for done in (0, 1000, 2000)]
+
+
+def test_the_same_question_on_two_sides_is_an_error(tmp_path: Path) -> None:
+    same = [{**one, "messages": make_rows(1)[0]["messages"]} for one in make_rows(200)]
+    with pytest.raises(DataError, match="rows ask what a row of another side asks"):
+        split_of(tmp_path, same)  # type: ignore[arg-type]

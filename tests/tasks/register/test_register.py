@@ -429,7 +429,7 @@ def test_the_challenger_answers_as_it_was_trained(house: House, answerer: Answer
     answers = [answerer.answer({"text": text}) for text in asked]
     right = sum(answer == row["messages"][1]["content"] for answer, row in zip(answers, rows, strict=True))
     assert right / len(rows) > 0.9
-    assert answerer.complete(asked[0]) == answers[0]
+    assert answerer.answer({"text": asked[0]}) == answers[0]
 
 
 @pytest.mark.parametrize("uri", ["models:/answers-candidates/1", "the logged model"])
@@ -437,8 +437,8 @@ def test_a_version_and_a_logged_model_are_loaded_too(
     uri: str, house: House, challenger: tuple[Candidate, Recorded], answerer: Answerer
 ) -> None:
     named = f"models:/{challenger[1].model_id}" if uri == "the logged model" else uri
-    question = "the line is down, ticket 5"
-    assert load_answerer(named, house.settings).complete(question) == answerer.complete(question) == "outage"
+    row = {"text": "the line is down, ticket 5"}
+    assert load_answerer(named, house.settings).answer(row) == answerer.answer(row) == "outage"
 
 
 @pytest.mark.parametrize("uri", ["models:/answers-candidates@champion", "models:/nothing/1", "models:/m-0", "nonsense"])
