@@ -47,3 +47,8 @@ def test_the_lock_covers_every_dependency() -> None:
     names = {re.split(r"[<>=!~\[; ]", requirement, maxsplit=1)[0].lower().replace("_", "-") for requirement in wanted}
     locked = set(re.findall(r"^([a-z0-9.-]+)==", (PROJECT / "requirements.lock").read_text().lower(), flags=re.M))
     assert names - locked == {"torch"}  # installed in a step of its own
+
+
+def test_the_readme_has_no_place_left_to_fill_in() -> None:
+    text = (PROJECT / "README.md").read_text()
+    assert re.findall(r"\b[A-Z0-9]+_(?:OUTPUT|TEXT)\b", text) == []
