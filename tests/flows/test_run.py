@@ -10,8 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ import pytest
 from conf.settings import PROJECT
 from tests.builders import ANSWERS, QUESTIONS
 from tests.tiny import tiny_base
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -216,14 +215,6 @@ def kill_in(place: Place, home: Path, stage: str) -> None:
         process.wait()
     assert process.returncode == -signal.SIGKILL, f"the run ended before {stage}"
     assert len(again) == len(set(again))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail("waited in vain")
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

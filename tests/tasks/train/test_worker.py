@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from tasks.train import smoke_test, train_adapter
 from tasks.train.job import Job
 from tasks.train.launch import command
 from tests.builders import LORA, MODEL, PLAIN, QUANTIZATION, TRAINING, make_base, make_split
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -139,15 +138,6 @@ def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTes
         wait_for(lambda: bool(list(folder.glob("checkpoints/checkpoint-*/trainer_state.json"))))
         process.send_signal(signal.SIGKILL)
         return process.wait() == -signal.SIGKILL
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
-    """Return when the condition holds; fail the test when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            pytest.fail("waited in vain")
-        time.sleep(0.02)
 
 
 def test_a_row_longer_than_max_length_stops_before_training(made: tuple[Store, Split, Base]) -> None:
