@@ -108,6 +108,7 @@ class _Document:
     """A recipe as plain values, and where each stood: `lines` has None for what an override set."""
 
     file: str
+    text: str = ""
     data: Any = None
     lines: dict[Loc, int | None] = field(default_factory=dict)
     blocks: set[Loc] = field(default_factory=set)  # texts written as `|` blocks, whose lines can be counted
@@ -151,7 +152,7 @@ def load_recipe(
     for override in overrides:
         _override(document, override)
     folder = file.resolve().parent
-    recipe = _validate(document, folder)
+    recipe = _validate(document, folder, tuple(overrides))
     sections = _valid_sections(document, recipe, folder)
     there = functools.partial(_datasets_are_there, folder, data, check_files)
     checks: tuple[Check, ...] = (*CHECKS, (there, ("datasets",)))
@@ -186,7 +187,7 @@ def _exists(path: Path) -> bool:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a recipe file, for editors. It cannot say what the cross checks say."""
     schema = Recipe.model_json_schema()
-    del schema["properties"]["folder"]  # set by the loader
+    del schema["properties"]["given"], schema["$defs"]["Given"]  # set by the loader
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:tunegate:recipe",
@@ -238,6 +239,7 @@ def _read(file: Path, shown: str) -> _Document:
         raise BadRecipe([Problem(shown, 1, "", "empty; a recipe needs name, model, datasets, evaluation and gates")])
     if not isinstance(node, yaml.MappingNode):
         raise BadRecipe([Problem(shown, node.start_mark.line + 1, "", "not a recipe: no `key: value` pairs")])
+    document.text = text
     document.lines[()] = node.start_mark.line + 1
     document.data = _plain(node, (), document, ())
     if not isinstance(document.data, dict):  # a tag stands before it
@@ -451,11 +453,11 @@ class _Place:
     owner: Any
 
 
-def _validate(document: _Document, folder: Path) -> Recipe | None:
+def _validate(document: _Document, folder: Path, overrides: tuple[str, ...]) -> Recipe | None:
     """The recipe, or None after its problems were reported."""
-    if "folder" in document.data:
-        document.report(("folder",), "unknown; the loader sets it")
-    document.data["folder"] = str(folder)
+    if "given" in document.data:
+        document.report(("given",), "unknown; the loader sets it")
+    document.data["given"] = {"folder": str(folder), "text": document.text, "overrides": overrides}
     try:
         # JSON is the one strict mode of pydantic that takes a list for a tuple
         text = json.dumps(document.data)
@@ -661,7 +663,7 @@ def _choice(value: str, options: Sequence[str]) -> str:
 def _nearest_key(place: _Place) -> str:
     """The nearest key of the same section, else of another section, else what the name means in other tools."""
     key, section = str(place.loc[-1]), ".".join(str(part) for part in place.loc[:-1])
-    here = [name for name in place.owner.model_fields if place.owner is not Recipe or name != "folder"]
+    here = [name for name in place.owner.model_fields if place.owner is not Recipe or name != "given"]
     scores = {name: _likeness(key, name) for name in here}
     for name, path in _all_keys():
         if path.rpartition(".")[0] != section:  # a little behind: the same section is the likelier place
@@ -685,8 +687,9 @@ def _all_keys() -> tuple[tuple[str, str], ...]:
     def walk(model: type[BaseModel], prefix: str) -> None:
         for name, info in model.model_fields.items():
             path = f"{prefix}{name}"
-            if path != "folder":
-                keys.append((name, path))
+            if path == "given":
+                continue
+            keys.append((name, path))
             for member in _members(info.annotation):
                 arguments = typing.get_args(member)
                 if _is_model(member) and member is not TextFile:

@@ -356,10 +356,24 @@ class Tracking(Section):
     log_system_metrics: bool = True
 
 
+class Given(Section):
+    """A recipe as it was given: the loader sets it, and the digest leaves it out.
+
+    Attributes:
+        folder: where the recipe lies.
+        text: its file, comments and all.
+        overrides: the `KEY=VALUE` that came with it.
+    """
+
+    folder: str = ""
+    text: str = ""
+    overrides: tuple[str, ...] = ()
+
+
 class Recipe(Section):
     """One fine-tuning job, whole."""
 
-    folder: str = Field("", description="Set by the loader: where the recipe lies.")
+    given: Given = Given()
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Names the experiment and the registered model.")
     description: str = ""
     model: Model
@@ -376,9 +390,13 @@ class Recipe(Section):
     registry: Registry = Registry()
     tracking: Tracking = Tracking()
 
+    def resolved(self) -> dict[str, Any]:
+        """Every value of the recipe, defaults included, as JSON; not how it was given."""
+        return self.model_dump(mode="json", exclude={"given"})
+
     def digest(self) -> str:
-        """Sha256 (64 hex digits) of the recipe as resolved; where it lies does not count."""
-        return digest_of(self.model_dump(mode="json", exclude={"folder"}))
+        """Sha256 (64 hex digits) of the recipe as resolved; where it lies, and its comments, do not count."""
+        return digest_of(self.resolved())
 
     @property
     def registered_name(self) -> str:

@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 failed · 2 a gate refused · 3 bad usage or a bad recip
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -91,13 +92,16 @@ def main() -> None:
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     """Run the flow under the live display of stages."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     from flows.retrain import retrain
     from flows.terminal import StageBoard
-    from tasks.progress import listening
+    from tasks.progress import Nobody, listening
 
-    if quiet:
-        return retrain(str(recipe), list(overrides))
-    with StageBoard() as board, listening(board):
+    board = contextlib.nullcontext(Nobody()) if quiet else StageBoard()
+    # nobody watches an ephemeral server, and to end the thread that beats takes up to a second a flow
+    beat = {} if settings().prefect_api_url else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(beat), board as listener, listening(listener):
         return retrain(str(recipe), list(overrides))
 
 

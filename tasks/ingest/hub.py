@@ -9,6 +9,7 @@ from typing import Any
 from conf.schema import Dataset
 from tasks.errors import DataError
 from tasks.ingest.places import Hub, first_line, unreadable
+from tasks.network import is_network
 
 
 def from_huggingface(
@@ -21,7 +22,7 @@ def from_huggingface(
         for number, record in enumerate(rows, start=1):
             yield number, {**record, **{column: _name_of(record[column], of) for column, of in names.items()}}
     except Exception as error:  # a builder raises what its format's library raises
-        if _is_network(error):
+        if is_network(error):
             raise _unreachable(dataset) from error
         raise unreadable(dataset.path, error) from error
 
@@ -42,7 +43,7 @@ def _load_huggingface(dataset: Dataset, place: Path | Hub, temporary: Path) -> A
             streaming=True,
         )
     except Exception as error:  # datasets, the hub's client and httpx each raise their own
-        if isinstance(place, Hub) and _is_network(error):
+        if isinstance(place, Hub) and is_network(error):
             raise _unreachable(dataset) from error
         raise DataError(f"{dataset.path}: cannot be loaded: {first_line(error)}") from error
 
@@ -68,17 +69,6 @@ def _class_names(rows: Any) -> dict[str, list[str]]:
 
 def _name_of(value: object, names: list[str]) -> str | None:
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-
-def _is_network(error: BaseException | None) -> bool:
-    """Whether the hub did not answer: the error, or what it came of, is about a connection."""
-    import httpx
-
-    while error is not None:
-        if isinstance(error, ConnectionError | TimeoutError | httpx.TransportError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _unreachable(dataset: Dataset) -> DataError:

@@ -11,6 +11,7 @@ from typing import Any
 from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
+from tasks.register.record import FILES_TAG
 from tasks.register.runs import client
 from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
 
@@ -39,8 +40,8 @@ def register_candidate(
     registry = client(settings)
     with mlflow.start_run(run_id=recorded.run_id):
         mlflow.log_dict(verdict.model_dump(mode="json"), "verdict.json")
-        mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}), "recipe.resolved.json")
-        mlflow.log_dict(recipe.model_dump(mode="json", exclude={"folder"}, exclude_unset=True), "recipe.given.yaml")
+        mlflow.log_dict(recipe.resolved(), "recipe.resolved.json")
+        mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(page.page)))
         mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused", VERDICT_TAG: verdict.digest})
     name = f"{recipe.registered_name}-candidates"
@@ -48,6 +49,7 @@ def register_candidate(
         "recipe_digest": recipe.digest(),
         "split_digest": split.digest,
         "adapter_sha256": adapter.weights.sha256,
+        "files_sha256": registry.get_logged_model(recorded.model_id).tags[FILES_TAG],
         "evaluation_digest": evaluation.digest,
         "verdict_digest": verdict.digest,
         "validation_status": "pending" if verdict.passed else "rejected",
@@ -71,6 +73,12 @@ def register_candidate(
         model_uri=_alias_uri(name) if verdict.passed else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
+
+
+def _as_given(recipe: Recipe) -> str:
+    """The recipe's file as it stood, and after it the overrides as comments."""
+    given = recipe.given
+    return "".join([given.text, *(f"\n# --set {override}" for override in given.overrides)])
 
 
 def still_challenger(candidate: Candidate, settings: Settings) -> bool:

@@ -16,9 +16,9 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
-from tasks.artifacts import Store, sha256_of
+from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
-from tasks.register.record import FORM
+from tasks.register.record import FILES_TAG, FORM, files_sha256
 from tasks.register.runs import client
 from tasks.results import Base
 from tasks.rows import Message
@@ -68,7 +68,7 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     """Load `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `models:/m-ID`.
 
     Raises:
-        DigestMismatch: the adapter's weights are not those that were registered.
+        DigestMismatch: weights, tokenizer or form are not those that were registered.
         ModelError: MLflow knows no such model, or the base is not in the store.
     """
     from peft import PeftModel
@@ -92,25 +92,25 @@ def _verified_folder(model_uri: str, current: Settings) -> Path:
     from mlflow.exceptions import MlflowException
 
     try:
-        expected = _registered_sha256(client(current), model_uri)
+        expected = _registered_files(client(current), model_uri)
         folder = Path(mlflow.artifacts.download_artifacts(model_uri, tracking_uri=current.tracking_uri))
     except (MlflowException, KeyError, ValueError) as error:  # no such name, or a model that we did not register
         raise ModelError(f"{model_uri}: no model that this product registered in {current.tracking_uri}") from error
-    if [sha256_of(file) for file in folder.glob("*.safetensors")] != [expected]:
-        raise DigestMismatch(f"{model_uri}: the weights are not those that were registered")
+    if files_sha256(folder) != expected:
+        raise DigestMismatch(f"{model_uri}: its files are not those that were registered")
     return folder
 
 
-def _registered_sha256(registry: Any, model_uri: str) -> str:
-    """The digest that the registry, not the folder, holds of the weights."""
+def _registered_files(registry: Any, model_uri: str) -> str:
+    """The digest that the registry, not the folder, holds of the model's files."""
     place = model_uri.removeprefix("models:/")
     if "@" in place:
         name, alias = place.split("@")
-        return str(registry.get_model_version_by_alias(name, alias).tags["adapter_sha256"])
+        return str(registry.get_model_version_by_alias(name, alias).tags["files_sha256"])
     if "/" in place:
         name, version = place.split("/")
-        return str(registry.get_model_version(name, version).tags["adapter_sha256"])
-    return str(registry.get_logged_model(place).tags["tunegate.adapter_sha256"])
+        return str(registry.get_model_version(name, version).tags["files_sha256"])
+    return str(registry.get_logged_model(place).tags[FILES_TAG])
 
 
 def main(arguments: list[str]) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 
 from conf.schema import Recipe, digest_of, flat
 from conf.settings import Settings
-from tasks.artifacts import Workspace
+from tasks.artifacts import Workspace, sha256_of
 from tasks.register.runs import client
-from tasks.results import Adapter, Base, CheckedData, Evaluation, Prepared, Recorded, Side, SmokeTest
+from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, SmokeTest
 
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
+FILES_TAG = "tunegate.files_sha256"
 
 # A run belongs to an adapter. What may change without training anew is a tag, for MLflow never changes a parameter.
 MAY_CHANGE = ("name", "description", "evaluation", "registry", "tracking")
@@ -39,7 +40,7 @@ def record_run(
         mlflow.set_tags({**_values(recipe, may_change=True), **_tags(prepared, base, adapter, evaluation)})
         for context, side in _sides(prepared):
             _log_dataset(recipe, context, side, workspace)
-        _log_files(prepared.checked, smoke, adapter, evaluation, workspace)
+        _log_files(prepared, smoke, adapter, evaluation, workspace)
         mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), "lineage.json")
         model_id = _log_adapter(recipe, base, adapter, run_id, workspace)
         for metric in evaluation.metrics:
@@ -67,12 +68,17 @@ def form(recipe: Recipe, base: Base) -> dict[str, Any]:
     }
 
 
+def files_sha256(folder: Path) -> str:
+    """Sha256 (64 hex digits) over the names and digests of the files of a folder: weights, tokenizer, form."""
+    return digest_of(sorted([file.name, sha256_of(file)] for file in folder.iterdir() if file.is_file()))
+
+
 def _values(recipe: Recipe, *, may_change: bool) -> dict[str, str]:
     """The recipe's values, at most 498 characters each; the gates stand in the verdict."""
     values = {
         name: str(value)
         for name, value in flat(recipe).items()
-        if (section := name.partition(".")[0]) not in ("folder", "gates") and (section in MAY_CHANGE) == may_change
+        if (section := name.partition(".")[0]) not in ("given", "gates") and (section in MAY_CHANGE) == may_change
     }
     return {name: value if len(value) <= 498 else f"{value[:497]}…" for name, value in values.items()}
 
@@ -107,11 +113,17 @@ def _log_dataset(recipe: Recipe, context: str, side: Side, workspace: Workspace)
 
 
 def _log_files(
-    checked: CheckedData, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, workspace: Workspace
+    prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, workspace: Workspace
 ) -> None:
     import mlflow
 
+    clean, checked = prepared.clean, prepared.checked
+    mlflow.log_dict(
+        clean.model_dump(mode="json", include={"n_rows", "rows_with_entities", "entities"}), "scrub/pii.json"
+    )
     for folder, artifact in (
+        ("ingest", prepared.raw.rejected),
+        ("scrub", clean.rejected),
         ("check", checked.report),
         ("check", checked.rejected),
         ("smoke", smoke.report),
@@ -140,6 +152,11 @@ def _log_adapter(recipe: Recipe, base: Base, adapter: Adapter, run_id: str, work
         same_form = model.tags.get("tunegate.form_digest") == form_digest  # e.g. other max_new_tokens, other answers
         if same_form and model.source_run_id == run_id and str(model.status) in ("READY", "LoggedModelStatus.READY"):
             return str(model.model_id)
+    folder = workspace.folder / "upload"
+    folder.mkdir()
+    (folder / FORM).write_text(json.dumps(form(recipe, base), indent=1, sort_keys=True), encoding="utf-8")
+    for file in adapter.files:
+        (folder / Path(file.path).name).symlink_to(workspace.open(file))
     logged = mlflow.initialize_logged_model(
         name="adapter",
         source_run_id=run_id,
@@ -149,13 +166,9 @@ def _log_adapter(recipe: Recipe, base: Base, adapter: Adapter, run_id: str, work
             "tunegate.adapter_sha256": adapter.weights.sha256,
             "tunegate.base_sha256": base.source_sha256,
             "tunegate.form_digest": form_digest,
+            FILES_TAG: files_sha256(folder),
         },
     )
-    folder = workspace.folder / "upload"
-    folder.mkdir()
-    (folder / FORM).write_text(json.dumps(form(recipe, base), indent=1, sort_keys=True), encoding="utf-8")
-    for file in adapter.files:
-        (folder / Path(file.path).name).symlink_to(workspace.open(file))
     mlflow_client.log_model_artifacts(logged.model_id, str(folder))
     for link in folder.iterdir():
         link.unlink()

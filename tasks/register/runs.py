@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conf.settings import Settings
+from tasks.errors import TunegateError
 
 KEY_TAG = "tunegate.adapter_key"
 
@@ -19,7 +20,11 @@ def client(settings: Settings) -> Any:
 
 
 def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) -> str:
-    """The id of the run whose adapter has this key, running again; a new one if there is none."""
+    """The id of the run whose adapter has this key, running again; a new one if there is none.
+
+    Raises:
+        TunegateError: the experiment was deleted, and MLflow keeps its name.
+    """
     mlflow = client(settings)
     experiment = _experiment(mlflow, settings, experiment_name)
     found = mlflow.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
@@ -41,6 +46,11 @@ def run_stands(settings: Settings, run_id: str) -> bool:
 
 def _experiment(mlflow: Any, settings: Settings, name: str) -> str:
     found = mlflow.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise TunegateError(
+            f"tracking.experiment_name: {name} is deleted in MLflow; choose another, or "
+            f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        )
     if found is not None:
         return str(found.experiment_id)
     # beside the default database; a tracking server knows its own place

@@ -109,7 +109,7 @@ def resolved_recipe(recipe: Recipe) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
 
     Dumper.add_representer(str, text)
-    values = recipe.model_dump(mode="json", exclude={"folder"})
+    values = recipe.resolved()
     return yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from conf.schema import Prompt
-from tasks.errors import ModelError
+from tasks.errors import DataError, ModelError
 from tasks.rows import Message
 
 
@@ -32,9 +32,15 @@ def completion_text(messages: Sequence[Message], prompt: Prompt, tokenizer: Any)
     """The answer as the model has to write it, its end-of-text token included.
 
     Raises:
+        DataError: the answer holds the end-of-text token itself, so that it would be cut or end twice.
         ModelError: the chat template writes the prompt differently once the answer is there, so no mask is right; or
             there is none, or it refuses these messages.
     """
+    if tokenizer.eos_token in messages[-1]["content"]:
+        raise DataError(
+            f"an answer holds {tokenizer.eos_token}, with which this model ends an answer: it would be cut there, or "
+            "end twice; take such rows out of the source"
+        )
     if prompt.style == "plain":
         return f"{messages[-1]['content']}{tokenizer.eos_token}"
     question = prompt_text(messages, prompt, tokenizer)

@@ -87,14 +87,14 @@ def test_a_good_recipe_is_read_with_its_values_defaults_and_folder(folder: Path)
     assert recipe.training.learning_rate == 2.0e-4
     assert recipe.training.num_train_epochs == 2.0  # an int serves as a float
     assert recipe.training.seed == 42
-    assert recipe.folder == str(folder.resolve())
+    assert recipe.given.folder == str(folder.resolve())
 
 
 def test_the_digest_does_not_depend_on_where_the_recipe_lies(folder: Path, tmp_path_factory: Any) -> None:
     other = tmp_path_factory.mktemp("other")
     (other / "rows.csv").write_text("text,intent\n", encoding="utf-8")
     one, two = load_recipe(write(folder, GOOD)), load_recipe(write(other, GOOD))
-    assert one.folder != two.folder
+    assert one.given.folder != two.given.folder
     assert one.digest() == two.digest()
 
 
@@ -112,7 +112,7 @@ def test_there_are_recipes() -> None:
 def test_every_committed_recipe_loads_by_its_bare_name(file: Path) -> None:
     # the data of some recipes is not in the repository
     recipe = load_recipe(Path(file.stem), check_files=False)
-    assert recipe.folder == str(RECIPES)
+    assert recipe.given.folder == str(RECIPES)
 
 
 def test_anchors_aliases_and_merges_work(folder: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_key_that_is_no_text_is_refused(folder: Path, key: str) -> None:
         ("lora:\n", "seed: 1\nlora:\n", "seed: unknown; did you mean split.seed or training.seed?"),
         ("lora:\n", "field_prompt: a\nlora:\n", "field_prompt: unknown; did you mean datasets.0.field_prompt?"),
         ("lora:\n", "zzzzzzzz: 1\nlora:\n", "zzzzzzzz: unknown"),
-        ("lora:\n", "folder: /x\nlora:\n", "folder: unknown; the loader sets it"),
+        ("lora:\n", "given: {}\nlora:\n", "given: unknown; the loader sets it"),
         ("      column: label", "      colum: label", "quality.expectations.0.colum: unknown; did you mean column?"),
     ],
 )
@@ -493,7 +493,12 @@ def test_an_override_is_as_if_the_file_said_it(folder: Path) -> None:
     )
     text = edited("2.0e-4", "1.0e-4").replace("min: 0.9", "min: 0.5")
     text = text.replace("  r: 8", "  target_modules: [q_proj, v_proj]\n  r: 8") + "split:\n  seed: 7\n"
-    assert overridden == load_recipe(write(folder, text))
+    assert overridden.resolved() == load_recipe(write(folder, text)).resolved()
+
+
+def test_a_recipe_keeps_its_text_and_its_overrides_as_they_were_given(folder: Path) -> None:
+    recipe = load_recipe(write(folder, GOOD), ["split.seed=7"])
+    assert (recipe.given.text, recipe.given.overrides) == (GOOD, ("split.seed=7",))
 
 
 def test_the_last_override_of_a_key_wins_and_a_value_may_hold_an_equals_sign(folder: Path) -> None:
@@ -531,7 +536,7 @@ def test_an_override_mends_what_the_file_says_wrong(folder: Path) -> None:
         ("datasets.3.path=x", "--set datasets.3.path: datasets has 1 entries, counted from 0"),
         ("datasets.x.path=x", "--set datasets.x.path: datasets has 1 entries, counted from 0"),
         ("name.x=1", "--set name.x: name is a value and holds no keys"),
-        ("folder=/x", "--set folder: unknown; the loader sets it"),
+        ("given={}", "--set given: unknown; the loader sets it"),
         (
             "gates.0.metric=acuracy",
             "--set gates.0.metric: acuracy: no metric of task classification; did you mean accuracy?",

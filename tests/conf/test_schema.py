@@ -14,7 +14,21 @@ import yaml
 from pydantic import ValidationError
 
 from conf.load import RECIPES, BadRecipe, json_schema, load_recipe
-from conf.schema import METRICS, Dataset, Evaluation, Gate, Lora, Pii, Prompt, Recipe, Split, Training, digest_of, flat
+from conf.schema import (
+    METRICS,
+    Dataset,
+    Evaluation,
+    Gate,
+    Given,
+    Lora,
+    Pii,
+    Prompt,
+    Recipe,
+    Split,
+    Training,
+    digest_of,
+    flat,
+)
 
 COMMITTED = RECIPES.parent / "recipe.schema.json"
 TINY: dict[str, Any] = {
@@ -42,7 +56,7 @@ def test_the_json_schema_is_one_and_takes_a_tiny_recipe() -> None:
     "wrong",
     [
         {"nam": "tiny"},
-        {"folder": "/somewhere"},
+        {"given": {}},
         {"lora": {"rank": 8}},
         {"lora": {"r": "8"}},
         {"lora": {"r": 0}},
@@ -98,9 +112,9 @@ def test_the_digest_is_that_of_canonical_json() -> None:
     assert digest_of({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
 
 
-def test_the_folder_is_the_one_thing_that_the_digest_of_a_recipe_leaves_out() -> None:
+def test_how_a_recipe_was_given_is_the_one_thing_that_its_digest_leaves_out() -> None:
     one = Recipe.model_validate(TINY)
-    assert one.digest() == one.model_copy(update={"folder": "/elsewhere"}).digest()
+    assert one.digest() == one.model_copy(update={"given": Given(folder="/elsewhere", text="# moved")}).digest()
     assert one.digest() != one.model_copy(update={"name": "other"}).digest()
 
 

@@ -124,7 +124,7 @@ def test_no_pickle_is_left_outside_prefect(place: Place, first: subprocess.Compl
 
 def test_the_raw_rows_are_gone_and_their_digest_stays(place: Place, first: subprocess.CompletedProcess[str]) -> None:
     assert first.returncode == 0
-    (manifest,) = (place.home / "store" / "ingest").glob("*/manifest.json")
+    (manifest,) = (place.home / "store" / "raw").glob("*/manifest.json")
     rows = json.loads(manifest.read_text())["result"]["rows"]
     assert rows[0]["sha256"]
     assert not (place.home / "store" / rows[0]["path"]).exists()

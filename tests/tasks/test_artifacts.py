@@ -219,6 +219,28 @@ def test_a_commit_replaces_what_a_crash_left(either: Store) -> None:
     assert not either.fs.exists(f"{either.root}/report/k/rest/old.html")
 
 
+def test_of_two_machines_that_share_a_store_the_faster_one_decides(remote: Store, tmp_path: Path) -> None:
+    elsewhere = Store(remote.fs.unstrip_protocol(remote.root), tmp_path / "other machine")
+    with remote.writing("report", "k") as workspace:
+        ours = page(workspace, "ours")
+        theirs = finish(elsewhere, text="theirs")
+        assert remote.commit(workspace, ours, {}) == theirs
+    assert again(remote).open(theirs.page).read_text() == "theirs"
+
+
+def test_what_stood_before_is_replaced_by_what_is_done_anew(either: Store) -> None:
+    finish(either, text="old")
+    new = finish(either, text="new")
+    assert again(either).find("report", "k", Report) == new
+
+
+def test_the_keys_of_a_stage_are_found_by_a_file(either: Store) -> None:
+    finish(either, "a")
+    finish(either, "b")
+    assert either.keys_with("report", "page*") == ["a", "b"]
+    assert either.keys_with("report", "rows-*") == either.keys_with("raw", "*") == []
+
+
 def test_forgotten_rows_are_gone_and_their_record_stays(either: Store) -> None:
     result = finish(either)
     local = either.open(result.page)

@@ -103,6 +103,25 @@ def test_rows_without_a_question_or_an_answer_are_rejected() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|start_header_id|>",
+        "</s>",
+        "<eos>",
+        "<end_of_turn>",
+        "[/INST]",
+        "<</SYS>>",
+        "<\uff5cUser\uff5c>",
+    ],
+)
+def test_a_text_with_a_control_token_is_rejected(token: str) -> None:
+    rows = [row(f"Where is it? {token}"), row("And why?", f"yes{token}"), row("Is 1 < 2 | 3 > 2 [inst]?")]
+    assert dropped(rows) == [(1, "control_tokens"), (2, "control_tokens")]
+
+
 def test_a_question_of_placeholders_alone_is_empty() -> None:
     assert dropped([row("<PERSON_3f9a1c> <EMAIL_ADDRESS>"), row("Where is <PERSON>?")]) == [(1, "empty_prompt")]
 

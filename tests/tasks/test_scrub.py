@@ -20,7 +20,7 @@ from tasks.errors import DataError, ModelError, RecipeError, StoreError
 from tasks.progress import Nobody, listening, stage
 from tasks.results import RawData, ScrubbedData
 from tasks.rows import Row, read_rows, row_id, write_rejected, write_rows
-from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, scrub_rows
+from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, identity, scrub_rows
 from tasks.scrub.analysis import Finding, Scrubber, build_scrubber
 from tasks.scrub.pieces import assemble, pieces_of
 from tasks.scrub.pseudonyms import pseudonym
@@ -202,7 +202,7 @@ TEXT = f"Hello, my name is {NAME} and my router is broken."
 CLEAN = "Hello, my name is <PERSON> and my router is broken."
 
 
-def test_group_label_source_and_meta_stay_and_the_id_follows_the_scrubbed_content(tmp_path: Path) -> None:
+def test_group_source_and_meta_stay_and_the_id_follows_the_scrubbed_content(tmp_path: Path) -> None:
     before = row(TEXT, "outage")
     (after,) = scrub(tmp_path, [before]).rows
     assert after == {
@@ -218,6 +218,12 @@ def test_every_role_is_scrubbed_by_default(tmp_path: Path) -> None:
 
 def test_only_the_roles_of_the_recipe_are_scrubbed(tmp_path: Path) -> None:
     assert scrub(tmp_path, [row(TEXT, TEXT)], roles=("user",)).texts == [[CLEAN, TEXT]]
+
+
+def test_a_label_is_scrubbed_where_answers_are_and_left_where_they_are_not(tmp_path: Path) -> None:
+    named: Row = {**row(TEXT), "label": TEXT}
+    assert [after["label"] for after in scrub(tmp_path / "a", [named]).rows] == [CLEAN]
+    assert [after["label"] for after in scrub(tmp_path / "b", [named], roles=("user",)).rows] == [TEXT]
 
 
 def test_only_the_entities_of_the_recipe_are_looked_for(tmp_path: Path) -> None:
@@ -257,7 +263,7 @@ def test_equal_texts_are_analysed_once(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(tasks.scrub, "build_scrubber", recording)
     rows = [row(TEXT if number % 2 else "Where is it?", system="Answer in JSON.") for number in range(1200)]
     scrubbed = scrub(tmp_path, rows)
-    assert sorted(analysed) == sorted([TEXT, "Where is it?", "Answer in JSON.", "yes"])
+    assert sorted(analysed) == sorted([TEXT, "Where is it?", "Answer in JSON.", "yes", "delivery"])
     assert [texts[1] for texts in scrubbed.texts] == ["Where is it?", CLEAN] * 600
     assert scrubbed.entities == {"PERSON": 600}
 
@@ -375,6 +381,25 @@ def test_a_key_that_is_not_one_is_refused(tmp_path: Path, mode: int, content: by
         scrub(tmp_path, [row(TEXT)], entities={"PERSON": "hash"})
 
 
+def test_another_key_is_another_identity_only_where_the_recipe_makes_pseudonyms(tmp_path: Path) -> None:
+    keyed, plain = Pii(entities={"PERSON": "hash"}), Pii()
+    one, again, other = (identity(keyed, tmp_path / name) for name in ("a", "a", "b"))
+    assert one == again
+    assert one != other
+    assert identity(plain, tmp_path / "a") == identity(plain, tmp_path / "b") == one[:1]
+    assert (tmp_path / "a" / "keys" / "pii.key").read_bytes().hex() not in "".join(one)
+
+
+def test_another_version_of_a_pipeline_is_another_identity(tmp_path: Path) -> None:
+    folder = tmp_path / "pipeline"
+    folder.mkdir()
+    found = []
+    for version in ("1.0.0", "1.0.1"):
+        (folder / "meta.json").write_text(json.dumps({"version": version}))
+        found.append(identity(Pii(spacy_model=str(folder)), tmp_path))
+    assert found[0] != found[1]
+
+
 def test_a_pseudonym_ignores_case_and_spacing_and_depends_on_entity_and_key() -> None:
     key = b"k" * 32
     assert pseudonym(key, "PERSON", "Jo Doe") == pseudonym(key, "PERSON", "jo  DOE\n")
@@ -392,7 +417,8 @@ def test_a_row_with_an_entity_to_drop_is_rejected_with_its_reason(tmp_path: Path
     scrubbed = scrub(tmp_path, rows, entities={"CREDIT_CARD": "drop_row"})
     assert scrubbed.texts == [["Where is it?", "yes"]]
     (rejected,) = scrubbed.rejected
-    assert (rejected["source"], rejected["line"], rejected["reason"]) == ("tickets.jsonl", 7, "pii_credit_card")
+    # no id: it is the digest of a text that was too personal to keep
+    assert rejected == {"source": "tickets.jsonl", "line": 7, "id": None, "reason": "pii_credit_card"}
     assert [(count.name, count.count) for count in scrubbed.result.reasons] == [("pii_credit_card", 1)]
     assert (scrubbed.entities, scrubbed.result.rows_with_entities) == ({"CREDIT_CARD": 1}, 1)
 

@@ -16,7 +16,7 @@ import pytest
 from conf.schema import Recipe
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, ModelError
+from tasks.errors import DigestMismatch, ModelError, TunegateError
 from tasks.register import open_run, record_run, register_candidate
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
@@ -52,7 +52,7 @@ class House:
         return Recipe.model_validate(
             {
                 "name": name,
-                "folder": "/where/it/lies",
+                "given": {"folder": "/where/it/lies", "text": "# why\nname: it", "overrides": ["lora.r=4"]},
                 "model": MODEL,
                 "datasets": [{"path": "tickets.jsonl", "type": "jsonl"}],
                 "prompt": {"style": "plain", "user": "{{ text }}", "assistant": "{{ answer }}"},
@@ -177,6 +177,13 @@ def test_another_adapter_has_a_run_of_its_own(house: House) -> None:
     }
 
 
+def test_a_deleted_experiment_is_one_clear_line(house: House) -> None:
+    experiment = house.mlflow.create_experiment("deleted")
+    house.mlflow.delete_experiment(experiment)
+    with pytest.raises(TunegateError, match=rf"deleted is deleted in MLflow; .* --experiment-id {experiment}`"):
+        open_run(house.settings, "deleted", "key", "deleted")
+
+
 def test_a_run_holds_the_parameters_the_digests_and_the_figures_of_both_arms(house: House) -> None:
     recorded = house.record(house.recipe("whole-record"))
     run = house.mlflow.get_run(recorded.run_id)
@@ -224,10 +231,15 @@ def test_reports_predictions_and_lineage_are_kept_and_no_raw_row(house: House) -
         "check/report.json",
         "evaluation/predictions.parquet",
         "evaluation/report.json",
+        "ingest/rejected.parquet",
         "lineage.json",
+        "scrub/pii.json",
+        "scrub/rejected.parquet",
         "smoke/report.json",
         "train/history.jsonl",
     }
+    pii = json.loads((folder / "scrub" / "pii.json").read_text())
+    assert pii["entities"] == [entity.model_dump() for entity in house.prepared.clean.entities]
     lineage = json.loads((folder / "lineage.json").read_text())
     assert set(lineage) == {"raw", "clean", "checked", "split", "base", "adapter", "evaluation"}
     assert lineage["raw"]["sources"] == [{"path": "tickets.jsonl", "rows": 1500, "sha256": "5e" * 32}]
@@ -333,6 +345,7 @@ def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> 
         "recipe_digest": recipe.digest(),
         "split_digest": house.prepared.split.digest,
         "adapter_sha256": house.adapter.weights.sha256,
+        "files_sha256": house.mlflow.get_logged_model(recorded.model_id).tags["tunegate.files_sha256"],
         "evaluation_digest": house.evaluation.digest,
         "verdict_digest": house.verdict(passed=True).digest,
         "validation_status": "pending",
@@ -349,8 +362,8 @@ def test_the_run_holds_the_verdict_the_recipe_and_the_page(house: House) -> None
     assert Verdict.model_validate_json((folder / "verdict.json").read_text()) == house.verdict(passed=False)
     resolved = json.loads((folder / "recipe.resolved.json").read_text())
     assert Recipe.model_validate(resolved).digest() == recipe.digest()
-    assert "/where/it/lies" not in (folder / "recipe.given.yaml").read_text()
-    assert "learning_rate" not in (folder / "recipe.given.yaml").read_text()  # a default, which nobody gave
+    assert "/where/it/lies" not in json.dumps(resolved)
+    assert (folder / "recipe.given.yaml").read_text() == "# why\nname: it\n# --set lora.r=4"
     assert (folder / "report.html").is_file()
     assert house.mlflow.get_run(recorded.run_id).data.tags["tunegate.verdict"] == "refused"
 
@@ -472,16 +485,18 @@ def _in_a_process(house: House, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
 
 
-def test_weights_that_were_changed_after_registration_are_refused(house: House) -> None:
-    recipe = house.recipe("tampered")
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "tokenizer.json", "tunegate.json"])
+def test_a_file_that_was_changed_after_registration_is_refused(name: str, house: House) -> None:
+    model = f"tampered-{name.partition('.')[0].replace('_', '-')}"
+    recipe = house.recipe(model)
     recorded = house.record(recipe)
     candidate = house.register(recipe, recorded, passed=True)
-    file = _registered(house, recorded) / "adapter_model.safetensors"
+    file = _registered(house, recorded) / name
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    for uri in (candidate.model_uri, "models:/tampered-candidates/1", f"models:/{recorded.model_id}"):
-        with pytest.raises(DigestMismatch, match="the weights are not those that were registered"):
+    for uri in (candidate.model_uri, f"models:/{model}-candidates/1", f"models:/{recorded.model_id}"):
+        with pytest.raises(DigestMismatch, match="its files are not those that were registered"):
             load_answerer(uri, house.settings)
 
 
@@ -489,7 +504,7 @@ def test_weights_that_are_gone_are_refused(house: House) -> None:
     recipe = house.recipe("gone")
     recorded = house.record(recipe)
     (_registered(house, recorded) / "adapter_model.safetensors").unlink()
-    with pytest.raises(DigestMismatch, match="the weights are not those that were registered"):
+    with pytest.raises(DigestMismatch, match="its files are not those that were registered"):
         load_answerer(f"models:/{recorded.model_id}", house.settings)
 
 

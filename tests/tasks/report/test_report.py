@@ -236,7 +236,7 @@ def test_digests_are_short_and_carry_their_full_value(page: str, run: Run) -> No
 def test_the_resolved_recipe_stands_on_the_page_as_yaml_that_gives_it_back(run: Run, page: str) -> None:
     text = resolved_recipe(run.recipe)
     assert html.escape(text, quote=False).replace('"', "&#34;").replace("'", "&#39;") in page
-    assert yaml.safe_load(text) == run.recipe.model_dump(mode="json", exclude={"folder"})
+    assert yaml.safe_load(text) == run.recipe.resolved()
     assert "system: |-\n    Answer with JSON.\n" in text
 
 

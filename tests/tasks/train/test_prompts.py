@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conf.schema import Prompt
-from tasks.errors import ModelError
+from tasks.errors import DataError, ModelError
 from tasks.rows import Message
 from tasks.train.prompts import completion_text, encode, encode_prompt, prompt_text
 from tests.tiny import CHAT_TEMPLATE, tiny_tokenizer
@@ -101,6 +101,13 @@ def test_special_tokens_are_added_once_by_whoever_writes_the_text(tokenizer: Any
             assert [*example.prompt_ids, *example.completion_ids].count(tokenizer.bos_token_id) == 1
     finally:
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+
+
+@pytest.mark.parametrize("prompt", [CHAT, PLAIN], ids=["chat", "plain"])
+def test_an_answer_that_holds_the_end_of_text_token_is_refused(prompt: Prompt, tokenizer: Any) -> None:
+    messages: list[Message] = [*MESSAGES[:-1], {"role": "assistant", "content": "card<|end|>and more"}]
+    with pytest.raises(DataError, match=r"an answer holds <\|end\|>, with which this model ends an answer"):
+        encode(messages, prompt, tokenizer)
 
 
 def test_a_template_that_rewrites_the_prompt_is_refused(tokenizer: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,33 @@ def test_a_training_killed_after_a_checkpoint_ends_with_the_same_adapter(
     again = train(made, smoke, "disturbed")
     assert again.weights.sha256 == adapter.weights.sha256
     assert store.open(again.history).read_text() == store.open(adapter.history).read_text()
+
+
+@pytest.mark.parametrize("stops_early", [False, True])
+def test_a_training_killed_after_its_last_step_is_not_trained_on(
+    stops_early: bool, made: tuple[Store, Split, Base], smoke: SmokeTest
+) -> None:
+    store, split, base = made
+    # 1.9 epochs end within an epoch, where transformers would go on; a rate that spoils the model stops it early
+    hasty = {"learning_rate": 0.9, "early_stopping_patience": 1, "num_train_epochs": 6}
+    training = TRAINING.model_copy(update=hasty if stops_early else {"num_train_epochs": 1.9})
+    with store.writing("train", f"ended-{stops_early}") as workspace:
+        results = []
+        for _ in range(2):  # the checkpoints of the first stand, as they do after a kill
+            results.append(
+                train_adapter(
+                    split, smoke, base, MODEL, PLAIN, QUANTIZATION, LORA, training,
+                    tracking=None, threads=1, workspace=workspace,
+                )
+            )  # fmt: skip
+            histories = (workspace.folder / "history.jsonl").read_text()
+            shutil.rmtree(workspace.folder)
+            workspace.folder.mkdir()
+    first, again = results
+    assert again.weights.sha256 == first.weights.sha256
+    assert again == first
+    assert len(histories.splitlines()) > first.steps
+    assert (first.best_step < first.steps) == stops_early
 
 
 def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str) -> bool:
