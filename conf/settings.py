@@ -26,6 +26,14 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 
+# One transaction for many task runs: one each, as is the default, and other requests meet a locked SQLite and wait for
+# seconds before they try again.
+BATCHED = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -85,6 +93,7 @@ def environment(current: Settings) -> dict[str, str]:
     """The variables of `prepare_environment`, also for a process that we start."""
     return {
         **QUIET,
+        **BATCHED,
         "TUNEGATE_HOME": str(current.home),
         "PREFECT_HOME": str(current.home / "prefect"),
         "HF_HOME": str(current.home / "store" / "raw" / "huggingface"),  # datasets leaves copies of raw rows there
