@@ -32,6 +32,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 
+from conf.policy import Policy
 from conf.schema import (
     METRICS,
     Dataset,
@@ -49,6 +50,7 @@ from conf.schema import (
 )
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
+POLICIES = Path(__file__).resolve().parent / "policies"
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 30
 MAX_NODES = 50_000  # after aliases are written out, so that a few lines cannot fill the memory
@@ -94,7 +96,7 @@ class Problem:
 
 
 class BadRecipe(Exception):
-    """A recipe or an override that cannot be used; `problems` holds everything that is wrong with it."""
+    """A recipe, an override or a policy that cannot be used; `problems` holds everything that is wrong with it."""
 
     exit_code = 3
 
@@ -108,6 +110,7 @@ class _Document:
     """A recipe as plain values, and where each stood: `lines` has None for what an override set."""
 
     file: str
+    root: type[BaseModel] = Recipe
     text: str = ""
     data: Any = None
     lines: dict[Loc, int | None] = field(default_factory=dict)
@@ -148,7 +151,7 @@ def load_recipe(
         BadRecipe: with all that is wrong at once.
     """
     file = _find_recipe(path)
-    document = _read(file, _shown(file))
+    document = _read(file, _shown(file), Recipe)
     for override in overrides:
         _override(document, override)
     folder = file.resolve().parent
@@ -165,6 +168,23 @@ def load_recipe(
     if recipe is None or document.problems:
         raise BadRecipe(sorted(document.problems, key=lambda problem: (problem.line is None, problem.line or 0)))
     return recipe
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """Read who may promote what; without a path conf/policies/promotion.yaml.
+
+    Raises:
+        BadRecipe: with all that is wrong at once.
+    """
+    file = path or POLICIES / "promotion.yaml"
+    document = _read(file, _shown(file), Policy)
+    try:
+        policy = Policy.model_validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        _report_errors(document, error.errors(include_url=False))
+    if document.problems:
+        raise BadRecipe(sorted(document.problems, key=lambda problem: problem.line or 0))
+    return policy
 
 
 def find_data(path: str, folder: Path, data: Path | None) -> Path | None:
@@ -222,11 +242,11 @@ def _shown(file: Path) -> str:
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(file)
 
 
-def _read(file: Path, shown: str) -> _Document:
-    document = _Document(shown)
+def _read(file: Path, shown: str, root: type[BaseModel]) -> _Document:
+    document = _Document(shown, root)
     try:
         if file.stat().st_size > MAX_BYTES:
-            raise BadRecipe([Problem(shown, None, "", f"no recipe: larger than {MAX_BYTES:,} bytes")])
+            raise BadRecipe([Problem(shown, None, "", f"no {root.__name__.lower()}: larger than {MAX_BYTES:,} bytes")])
         content = file.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -236,15 +256,21 @@ def _read(file: Path, shown: str) -> _Document:
         raise BadRecipe([Problem(shown, None, "", f"cannot be read: {error.strerror}")]) from error
     node = _compose(text, shown)
     if node is None:
-        raise BadRecipe([Problem(shown, 1, "", "empty; a recipe needs name, model, datasets, evaluation and gates")])
+        raise BadRecipe([Problem(shown, 1, "", f"empty; a {root.__name__.lower()} needs {', '.join(_required(root))}")])
     if not isinstance(node, yaml.MappingNode):
-        raise BadRecipe([Problem(shown, node.start_mark.line + 1, "", "not a recipe: no `key: value` pairs")])
+        raise BadRecipe(
+            [Problem(shown, node.start_mark.line + 1, "", f"not a {root.__name__.lower()}: no `key: value` pairs")]
+        )
     document.text = text
     document.lines[()] = node.start_mark.line + 1
     document.data = _plain(node, (), document, ())
     if not isinstance(document.data, dict):  # a tag stands before it
         raise BadRecipe(document.problems)
     return document
+
+
+def _required(root: type[BaseModel]) -> list[str]:
+    return [name for name, info in root.model_fields.items() if info.is_required()]
 
 
 def _compose(text: str, shown: str) -> yaml.Node | None:
@@ -433,7 +459,7 @@ def _put(document: _Document, container: Any, loc: Loc, keys: list[str], value: 
 
 def _unset(loc: Loc) -> Any:
     """What an override finds where the recipe says nothing: a list's or dict's default entries, an empty section."""
-    owner = _place_of(loc[:-1]).kind
+    owner = _place_of(loc[:-1], Recipe).kind
     if _is_model(owner) and loc[-1] in owner.model_fields:
         default = owner.model_fields[str(loc[-1])].get_default(call_default_factory=True)
         if isinstance(default, dict | tuple):
@@ -492,7 +518,7 @@ def _valid_sections(document: _Document, recipe: Recipe | None, folder: Path) ->
 def _report_errors(document: _Document, errors: list[ErrorDetails]) -> None:
     found: dict[Loc, tuple[_Place, ErrorDetails]] = {}
     for error in errors:
-        place = _place_of(error["loc"])
+        place = _place_of(error["loc"], document.root)
         if error["type"].startswith("union_tag"):
             name = error["ctx"]["discriminator"].strip("'")
             place = _Place((*place.loc, name), place.kind, place.owner)
@@ -503,9 +529,9 @@ def _report_errors(document: _Document, errors: list[ErrorDetails]) -> None:
             document.report(loc, _message(place, error))
 
 
-def _place_of(loc: Loc) -> _Place:
+def _place_of(loc: Loc, root: type[BaseModel]) -> _Place:
     """Follow pydantic's loc through the schema; tags and labels of unions, which nobody wrote, drop out of the path."""
-    kind: Any = Recipe
+    kind: Any = root
     owner: Any = None
     written: list[str | int] = []
     for part in loc:
@@ -665,10 +691,11 @@ def _nearest_key(place: _Place) -> str:
     key, section = str(place.loc[-1]), ".".join(str(part) for part in place.loc[:-1])
     here = [name for name in place.owner.model_fields if place.owner is not Recipe or name != "given"]
     scores = {name: _likeness(key, name) for name in here}
-    for name, path in _all_keys():
+    elsewhere = place.owner.__module__ == Recipe.__module__  # a policy has no other sections to look in
+    for name, path in _all_keys() if elsewhere else ():
         if path.rpartition(".")[0] != section:  # a little behind: the same section is the likelier place
             scores.setdefault(path, _likeness(key, name) - 0.1)
-    for name, path in OTHER_NAMES.items():
+    for name, path in OTHER_NAMES.items() if elsewhere else ():
         parent, _, last = path.rpartition(".")
         shown = last if parent == section else path
         scores[shown] = max(scores.get(shown, 0.0), _likeness(key, name) - 0.05)

@@ -17,6 +17,7 @@ import click
 
 from conf.load import BadRecipe, load_recipe
 from conf.settings import Settings, prepare_environment, settings
+from flows import decisions
 from tasks.artifacts import Store, private_folder
 from tasks.errors import StoreError, TunegateError
 
@@ -68,6 +69,10 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         _show(outcome, current)
     if not outcome.verdict.passed:
         sys.exit(REFUSED)
+
+
+for command in decisions.COMMANDS:
+    commands.add_command(command)
 
 
 def main() -> None:

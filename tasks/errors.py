@@ -7,7 +7,9 @@
     ├── StoreError            1  the artifact store: no space, not writable
     │   └── DigestMismatch    1  a file is not the one its digest names
     ├── TrainingError         1  the training process ended badly
-    └── GateRefused           2  a gate or a critical expectation said no
+    ├── LedgerError           1  the chain of decisions is broken
+    ├── GateRefused           2  a gate or a critical expectation said no
+    └── PromotionRefused      2  a request, a decision or a proof that does not count
 
 A message is one line, names the file or field, and never quotes a value that may be personal.
 """
@@ -59,3 +61,13 @@ class GateRefused(TunegateError):
     def __init__(self, *refusals: str) -> None:
         super().__init__("\n".join(refusals))
         self.refusals = refusals
+
+
+class LedgerError(TunegateError):
+    """A ledger whose chain is broken."""
+
+
+class PromotionRefused(TunegateError):
+    """A request that may not be made, or a decision that does not count; nothing was changed."""
+
+    exit_code = 2

@@ -11,12 +11,13 @@ from typing import Any
 from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
-from tasks.register.record import FILES_TAG
+from tasks.register.record import FILES_TAG, LINEAGE
 from tasks.register.runs import client
 from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
 
 CHALLENGER = "challenger"
 VERDICT_TAG = "tunegate.verdict_digest"  # of the gates that judged last
+DECISION_TAG = "tunegate.decision"  # on a version that people have decided on: no stage touches it any more
 
 
 def register_candidate(
@@ -33,14 +34,17 @@ def register_candidate(
 ) -> Candidate:
     """Register the adapter under `<name>-candidates`; one version an adapter, however often its gates are edited.
 
-    A refused adapter gets no version; if it is the challenger by an earlier verdict, it stops being it.
+    A refused adapter gets no version; if it is the challenger by an earlier verdict, it stops being it. A version that
+    people have decided on stays as it is, whatever is judged later.
     """
     import mlflow
 
     registry = client(settings)
     with mlflow.start_run(run_id=recorded.run_id):
-        mlflow.log_dict(verdict.model_dump(mode="json"), "verdict.json")
-        mlflow.log_dict(recipe.resolved(), "recipe.resolved.json")
+        for folder in (".", verdict_folder(verdict.digest, recipe.digest())):  # the last, and each for good
+            mlflow.log_dict(verdict.model_dump(mode="json"), f"{folder}/verdict.json")
+            mlflow.log_dict(recipe.resolved(), f"{folder}/recipe.resolved.json")
+        mlflow.log_dict(mlflow.artifacts.load_dict(f"runs:/{recorded.run_id}/{LINEAGE}"), f"{folder}/{LINEAGE}")
         mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(page.page)))
         mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused", VERDICT_TAG: verdict.digest})
@@ -55,7 +59,10 @@ def register_candidate(
         "validation_status": "pending" if verdict.passed else "rejected",
     }
     version = _version_of(registry, name, recorded.model_id)
-    if verdict.passed:
+    decided = bool(version) and DECISION_TAG in registry.get_model_version(name, version).tags
+    if decided:
+        tags = {}
+    elif verdict.passed:
         version = version or _new_version(registry, name, recorded)
         registry.set_registered_model_alias(name, CHALLENGER, version)
     elif version and _challenger(registry, name) == version:
@@ -70,9 +77,14 @@ def register_candidate(
         note=workspace.artifact("candidate.json"),
         name=name,
         version=version,
-        model_uri=_alias_uri(name) if verdict.passed else _source(recorded.model_id),
+        model_uri=_alias_uri(name) if verdict.passed and not decided else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
+
+
+def verdict_folder(verdict: str, recipe: str) -> str:
+    """Where a run keeps what these gates said under this recipe; gates judged later have a folder of their own."""
+    return f"verdicts/{verdict[:16]}-{recipe[:16]}"
 
 
 def _as_given(recipe: Recipe) -> str:

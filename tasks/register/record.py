@@ -14,6 +14,7 @@ from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, S
 
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
 FILES_TAG = "tunegate.files_sha256"
+LINEAGE = "lineage.json"
 
 # A run belongs to an adapter. What may change without training anew is a tag, for MLflow never changes a parameter.
 MAY_CHANGE = ("name", "description", "evaluation", "registry", "tracking")
@@ -41,7 +42,7 @@ def record_run(
         for context, side in _sides(prepared):
             _log_dataset(recipe, context, side, workspace)
         _log_files(prepared, smoke, adapter, evaluation, workspace)
-        mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), "lineage.json")
+        mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), LINEAGE)
         model_id = _log_adapter(recipe, base, adapter, run_id, workspace)
         for metric in evaluation.metrics:
             of_model = {"model_id": model_id} if metric.arm == "tuned" else {}

@@ -1,0 +1,161 @@
+"""The commands of approvers and auditors: ask, decide, roll back, look, verify. Holds no rule of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from conf.load import load_policy
+from conf.settings import prepare_environment, settings
+
+if TYPE_CHECKING:
+    from conf.policy import Policy
+    from tasks.ledger import Entry
+    from tasks.promote.decision import Standing
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+_key = click.option(
+    "--key", type=click.Path(path_type=Path), help="SSH key to sign with; without it a one-time code is asked for."
+)
+
+
+@click.command()
+@click.argument("model")
+@_as_json
+def promote(model: str, as_json: bool) -> None:
+    """Ask for the promotion of MODEL's candidate; once it is approved, promote it."""
+    from tasks.promote import promote as move
+    from tasks.promote import request, requests
+
+    policy = _prepared()
+    approved = [e for e, s in requests(policy, settings()) if s.state == "approved" and _model(e) == model]
+    if approved:
+        done = move(approved[-1].digest, policy, settings())
+        _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
+        return
+    entry = request(model, policy, settings())
+    stands = next(s for e, s in requests(policy, settings()) if e.digest == entry.digest)
+    _tell({"request": entry.digest, **entry.model_dump(mode="json")}, _request_text(entry, stands), as_json)
+
+
+def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command:
+    @click.command(verb)
+    @click.argument("request")
+    @click.option("--as", "approver", required=True, metavar="NAME", help="Who decides: a name of the policy.")
+    @click.option(
+        "--candidate", required=True, metavar="DIGEST", help="First 12 digits of the adapter that was read about."
+    )
+    @click.option("--reason", required=True, help="Why; it stands in the ledger for good.")
+    @_key
+    @_as_json
+    def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
+        from tasks.promote import Attempt
+        from tasks.promote import decide as record
+        from tasks.promote import promote as move
+
+        policy = _prepared()
+        attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
+        stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
+        if stands.state != "approved" or kind == "rejected":
+            _tell({"state": stands.state, "why": stands.why}, f"{request}: {stands.state}: {stands.why}", as_json)
+            return
+        done = move(request, policy, settings())
+        _tell(done.model_dump(mode="json"), f"approved: {done.model} version {done.version} is the champion", as_json)
+
+    decide.help = f"{verb.capitalize()} a REQUEST, proven by a key or a one-time code."
+    return decide
+
+
+approve, reject = _decision("approved", "approve"), _decision("rejected", "reject")
+
+
+@click.command()
+@click.argument("model")
+@click.option("--as", "approver", required=True, metavar="NAME", help="Who orders it: a name of the policy.")
+@click.option("--reason", required=True, help="Why; it stands in the ledger for good.")
+@_key
+@_as_json
+def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
+    """Make MODEL's previous champion the champion again."""
+    from tasks.promote import rollback as back
+
+    policy = _prepared()
+    done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
+    _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion again", as_json)
+
+
+@click.command()
+@_as_json
+def status(as_json: bool) -> None:
+    """Show every request, and what waits for whom."""
+    from tasks.promote import requests
+
+    found = requests(_prepared(), settings())
+    lines = [f"{e.digest[:12]}  {_model(e):<20}  {e.at:%Y-%m-%d %H:%M}  {s.state}: {s.why}" for e, s in found]
+    answer = [{"request": e.digest, "model": _model(e), "state": s.state, "why": s.why} for e, s in found]
+    _tell({"requests": answer}, "\n".join(lines) or "no request yet: tunegate promote MODEL", as_json)
+
+
+@click.command()
+@_as_json
+def verify(as_json: bool) -> None:
+    """Check every champion from its alias back to its data, every proof, and the chain of the ledger."""
+    from tasks.promote.audit import verify as audit
+
+    found = audit(_prepared(), settings())
+    lines = [f"{'✓' if finding.holds else '✗'} {finding.subject}: {finding.what}" for finding in found]
+    _tell({"findings": [vars(finding) for finding in found]}, "\n".join(lines), as_json)
+    if not all(finding.holds for finding in found):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("name")
+def enroll(name: str) -> None:
+    """Make a secret for NAME's one-time codes; an earlier one no longer counts."""
+    from tasks.promote import enroll as new_secret
+
+    address = new_secret(name, _prepared(), settings())
+    click.echo(f"Give this address to {name}'s authenticator app; it is shown once:\n\n  {address}\n")
+
+
+COMMANDS: tuple[click.Command, ...] = (promote, approve, reject, rollback, status, verify, enroll)
+
+
+def _prepared() -> Policy:
+    prepare_environment(settings())
+    return load_policy()
+
+
+def _code() -> str:
+    """The code, typed unseen; from a pipe, its first line."""
+    if sys.stdin.isatty():
+        return str(click.prompt("One-time code", hide_input=True))
+    return sys.stdin.readline().strip()
+
+
+def _model(entry: Entry) -> str:
+    return str(getattr(entry.event, "model", ""))
+
+
+def _request_text(entry: Entry, stands: Standing) -> str:
+    """What an approver has to know before deciding, and how to decide."""
+    from tasks.promote import requested, review
+
+    adapter = requested(entry).digests.adapter[:12]
+    words = f"{entry.digest[:12]} --as NAME --candidate {adapter} --reason '…'"
+    return (
+        f"{review(entry, stands, settings())}\n\n"
+        f"  tunegate approve {words} [--key ~/.ssh/id_ed25519]\n  tunegate reject  {words}"
+    )
+
+
+def _tell(answer: dict[str, Any], text: str, as_json: bool) -> None:
+    click.echo(json.dumps(answer, indent=1, sort_keys=True) if as_json else text)

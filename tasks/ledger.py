@@ -1,0 +1,226 @@
+"""The ledger: every decision on a model, one JSON line each, chained by digests. Only ever appended to.
+
+Each line holds the sha256 of the line before, so that a changed, moved or removed entry breaks the chain. What the
+chain cannot see is a cut tail: `tunegate verify` finds that, since MLflow holds the digest of the entry that promoted a
+version. Never holds a secret or a one-time code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from filelock import FileLock
+from pydantic import Field, ValidationError
+
+from conf.schema import digest_of
+from conf.settings import Settings
+from tasks.artifacts import private_folder
+from tasks.errors import LedgerError
+from tasks.results import Frozen
+
+BEGINNING = "0" * 64
+
+
+class Digests(Frozen):
+    """Everything that a decision is bound to, as sha256."""
+
+    adapter: str
+    files: str
+    base: str
+    split: str
+    recipe: str
+    evaluation: str
+    verdict: str
+
+
+class Proof(Frozen):
+    """How an approver proved who they are.
+
+    Attributes:
+        method: an SSH signature (`ssh-keygen -Y sign`) over the decision, or a one-time code (RFC 6238).
+        value: the armoured signature; of a code, the HMAC-SHA256 of the decision under the approver's secret.
+        step: of a code, the time step that it belongs to: no step is taken twice.
+    """
+
+    method: Literal["ssh", "totp"]
+    value: str
+    step: int | None = None
+
+
+class Requested(Frozen):
+    """A candidate is up for promotion. `attempt` names the flow run that asked, where one did."""
+
+    kind: Literal["requested"] = "requested"
+    model: str
+    version: str
+    model_id: str
+    run_id: str
+    digests: Digests
+    requested_by: str
+    policy: str
+    expires_at: datetime
+    attempt: str = ""
+
+
+class Decided(Frozen):
+    """A person approved or rejected a request. `attempt` names the form that it came by, where it came by one."""
+
+    kind: Literal["approved", "rejected"]
+    request: str
+    approver: str
+    reason: str
+    proof: Proof
+    attempt: str = ""
+
+
+class Refused(Frozen):
+    """An attempt that did not count; `claimed` is the name that was given."""
+
+    kind: Literal["refused"] = "refused"
+    request: str
+    claimed: str
+    why: str
+    attempt: str = ""
+
+
+class Expired(Frozen):
+    """A request that nobody decided in time, or whose candidate is no longer what was asked about."""
+
+    kind: Literal["expired"] = "expired"
+    request: str
+    why: str
+
+
+class Promoted(Frozen):
+    """The alias `champion` was moved to a version of the production model."""
+
+    kind: Literal["promoted"] = "promoted"
+    request: str
+    model: str
+    version: str
+    previous: str | None
+
+
+class RolledBack(Frozen):
+    """The alias `champion` was moved back to the version before."""
+
+    kind: Literal["rolled_back"] = "rolled_back"
+    model: str
+    version: str
+    previous: str
+    approver: str
+    reason: str
+    proof: Proof
+
+
+class Enrolled(Frozen):
+    """An approver got a new secret for one-time codes."""
+
+    kind: Literal["enrolled"] = "enrolled"
+    approver: str
+    login: str
+
+
+Event = Annotated[
+    Requested | Decided | Refused | Expired | Promoted | RolledBack | Enrolled, Field(discriminator="kind")
+]
+
+
+class Entry(Frozen):
+    """One line: its number from 0, when it was written (UTC), the digest of the one before, and what happened."""
+
+    number: int
+    at: datetime
+    previous: str
+    event: Event
+
+    @property
+    def digest(self) -> str:
+        """Sha256 (64 hex digits) of the entry; it names a request."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class Ledger:
+    """The entries of one file; made with the first of them, readable by its owner alone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(f"{path}.lock")
+
+    @classmethod
+    def of(cls, settings: Settings) -> Ledger:
+        """The ledger that the settings name."""
+        return cls(settings.home / "ledger.jsonl")
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, oldest first; a half-written last line, which nobody was told of, is none.
+
+        Raises:
+            LedgerError: the chain is broken; the first bad line is named.
+        """
+        return self._parse(self._complete_lines())
+
+    def append(self, event: Event, *, now: datetime | None = None) -> Entry:
+        """Write the event at the end; it stands on the disk when this returns.
+
+        Raises:
+            LedgerError: the chain is broken, so that nothing may be added.
+        """
+        return self.append_if(lambda _: event, now=now)
+
+    def append_if(self, decide: Callable[[tuple[Entry, ...]], Event], *, now: datetime | None = None) -> Entry:
+        """Append what `decide` makes of the entries, while no other process can append; its errors append nothing."""
+        with self.busy():
+            lines = self._complete_lines()
+            entries = self._parse(lines)
+            entry = Entry(
+                number=len(entries),
+                at=now or datetime.now(UTC),
+                previous=entries[-1].digest if entries else BEGINNING,
+                event=decide(entries),
+            )
+            line = json.dumps({**entry.model_dump(mode="json"), "sha256": entry.digest}, ensure_ascii=False)
+            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as stream:
+                stream.truncate(sum(len(complete) for complete in lines))  # what a killed process left of a line
+                stream.seek(0, os.SEEK_END)
+                stream.write(f"{line}\n".encode())
+                stream.flush()
+                os.fsync(stream.fileno())
+            return entry
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Keep every other process from appending; may be nested."""
+        private_folder(self.path.parent)
+        with self._lock:
+            yield
+
+    def _complete_lines(self) -> list[bytes]:
+        content = self.path.read_bytes() if self.path.exists() else b""
+        return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+    def _parse(self, lines: Iterable[bytes]) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        for number, line in enumerate(lines):
+            previous = entries[-1].digest if entries else BEGINNING
+            try:
+                record = json.loads(line)
+                stated = record.pop("sha256")
+                entry = Entry.model_validate_json(json.dumps(record))
+            except (ValueError, ValidationError, KeyError, TypeError, AttributeError) as error:
+                raise self._broken(number, "is no entry") from error
+            if entry.digest != stated:
+                raise self._broken(number, "was changed: its digest is another")
+            if (entry.number, entry.previous) != (number, previous):
+                raise self._broken(number, "does not follow the one before: an entry was removed, moved or added")
+            entries.append(entry)
+        return tuple(entries)
+
+    def _broken(self, number: int, what: str) -> LedgerError:
+        return LedgerError(f"{self.path}:{number + 1}: {what}; nothing may be promoted until this is explained")

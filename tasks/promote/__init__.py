@@ -1,0 +1,308 @@
+"""Promote: a candidate is requested, named people decide, and only then does the alias `champion` move.
+
+Every step is an entry in the ledger first or last, so that a reader can tell what was asked, who decided on what, and
+what was done. Never decides by itself, and never moves an alias whose digests are not verified again at that moment.
+"""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from conf.policy import Approver, Policy
+from conf.settings import Settings
+from tasks.errors import DigestMismatch, ModelError, PromotionRefused, StoreError
+from tasks.ledger import (
+    Decided,
+    Enrolled,
+    Entry,
+    Event,
+    Expired,
+    Ledger,
+    Promoted,
+    Proof,
+    Refused,
+    Requested,
+    RolledBack,
+)
+from tasks.promote import proofs, registry
+from tasks.promote.decision import (
+    NOT_PROVEN,
+    SHOWN,
+    Attempt,
+    Standing,
+    against_replay,
+    find_request,
+    judged,
+    locked,
+    recorded,
+    rule_of,
+    safe,
+    standing,
+)
+from tasks.promote.evidence import started_by, verdict_of, verified_digests
+from tasks.promote.page import page
+from tasks.register.candidate import CHALLENGER
+from tasks.register.runs import client
+
+__all__ = [
+    "Attempt",
+    "decide",
+    "enroll",
+    "promote",
+    "request",
+    "requested",
+    "requests",
+    "review",
+    "rollback",
+    "where",
+]
+
+
+def secrets_folder(settings: Settings) -> Path:
+    """Where the secrets of the one-time codes lie."""
+    return settings.home / "approvers"
+
+
+def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -> Entry:
+    """Ask for the promotion of a model's challenger; the same candidate under the same policy is asked for once.
+
+    Args:
+        name: of the flow run that asks: when it starts from the top again, its own request is found again.
+
+    Raises:
+        DigestMismatch: the candidate is not what its record says.
+        ModelError: there is no candidate: none was made, or a gate refused it.
+        PromotionRefused: a gate refused it, or no rule fits.
+    """
+    rule = rule_of(policy, model)
+    for known, stands in requests(policy, settings):
+        asked = requested(known)
+        if asked.model == model and (stands.state == "approved" or (name and asked.attempt == name)):
+            return known  # only the move is left, or it is our own
+    reg = client(settings)
+    version = registry.alias(reg, f"{model}-candidates", CHALLENGER)
+    if version is None:
+        raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
+    candidates = f"{model}-candidates"
+    digests = verified_digests(candidates, version, settings)
+    if not verdict_of(candidates, version, settings).passed:
+        raise PromotionRefused(f"{model}: a gate refused version {version}; no person is asked about it")
+    entry = reg.get_model_version(candidates, version)
+    now = datetime.now(UTC)
+    asked = Requested(
+        model=model,
+        version=version,
+        model_id=str(entry.source).removeprefix("models:/"),
+        run_id=str(entry.run_id),
+        digests=digests,
+        requested_by=started_by(candidates, version, settings),
+        policy=policy.digest(),
+        expires_at=now + timedelta(hours=rule.expires_hours),
+        attempt=name,
+    )
+    mine = {"expires_at": asked.expires_at, "attempt": asked.attempt}
+    for known, stands in requests(policy, settings):
+        if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
+            return known
+    return Ledger.of(settings).append(asked, now=now)
+
+
+def requested(entry: Entry) -> Requested:
+    """What the entry of a request asks for."""
+    if not isinstance(entry.event, Requested):
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: no request")
+    return entry.event
+
+
+def review(entry: Entry, stands: Standing, settings: Settings) -> str:
+    """What an approver reads before deciding, as Markdown."""
+    asked = requested(entry)
+    return page(entry, asked, stands, verdict_of(f"{asked.model}-candidates", asked.version, settings))
+
+
+def requests(policy: Policy, settings: Settings) -> list[tuple[Entry, Standing]]:
+    """Every request with where it stands, oldest first."""
+    entries = Ledger.of(settings).entries()
+    now = datetime.now(UTC)
+    return [(e, standing(entries, e.digest, policy, now)) for e in entries if isinstance(e.event, Requested)]
+
+
+def where(entry: Entry, policy: Policy, settings: Settings) -> Standing:
+    """Where a request stands now."""
+    return standing(Ledger.of(settings).entries(), entry.digest, policy, datetime.now(UTC))
+
+
+def decide(
+    name: str, attempt: Attempt, policy: Policy, settings: Settings, *, code: str | None = None, key: Path | None = None
+) -> Standing:
+    """Record a person's decision, proven by a code or a key; what does not count is recorded as refused.
+
+    A form that was recorded before (see `Attempt`) counts as it did then.
+
+    Args:
+        name: the request: the first digits of its digest.
+
+    Raises:
+        PromotionRefused: the decision does not count, with the one reason.
+        LedgerError: the chain is broken.
+    """
+    ledger = Ledger.of(settings)
+    entry, asked = find_request(ledger.entries(), name)
+    now = datetime.now(UTC)
+
+    def event(entries: tuple[Entry, ...]) -> Event:
+        def prove(approver: Approver, asked: Requested) -> Proof | None:
+            text = proofs.statement(attempt.kind, entry.digest, approver.name, attempt.reason.strip(), asked.digests)
+            return proof_of(approver, text, settings, now, code=code, key=key)
+
+        return judged(entries, entry.digest, attempt, policy, now, prove)
+
+    with ledger.busy():
+        known = recorded(ledger.entries(), attempt.name) if attempt.name else None
+        written = known or ledger.append_if(event, now=now).event
+    if isinstance(written, Refused):
+        raise PromotionRefused(f"{name[:SHOWN]}: {written.why}; nothing was decided")
+    if attempt.kind == "rejected":
+        registry.close(client(settings), asked, "rejected")
+    return standing(ledger.entries(), entry.digest, policy, now)
+
+
+def proof_of(
+    approver: Approver, text: bytes, settings: Settings, now: datetime, *, code: str | None, key: Path | None
+) -> Proof | None:
+    """The proof by key or code, verified; None where it does not hold."""
+    if key is not None:
+        proof = proofs.sign(key, text)
+        return proof if proofs.signature_holds(approver, text, proof) else None
+    if code is None or not approver.totp:
+        return None
+    step = proofs.step_of_code(secrets_folder(settings), approver.name, code, now)
+    return None if step is None else proofs.code_proof(secrets_folder(settings), approver.name, text, step)
+
+
+def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
+    """Move the champion to what was approved; run again after a crash, it ends what it began.
+
+    Raises:
+        PromotionRefused: the request is not approved, its candidate changed, or it is a quiet hour.
+    """
+    ledger = Ledger.of(settings)
+    with ledger.busy():
+        entry, asked = find_request(ledger.entries(), name)
+        now = datetime.now(UTC)
+        stands = standing(ledger.entries(), entry.digest, policy, now)
+        reg = client(settings)
+        if stands.state == "promoted":
+            return _sealed(reg, ledger, entry.digest)
+        if stands.state != "approved":
+            raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
+        quiet = rule_of(policy, asked.model).quiet_hours
+        if quiet is not None and quiet.hold(now):
+            raise PromotionRefused(
+                f"{asked.model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
+            )
+        _refuse_if_changed(entry, asked, settings, ledger)
+        _refuse_forged_proofs(ledger.entries(), entry.digest, asked, policy, settings)
+        version = registry.production_version(reg, asked, entry.digest, stands.approvals)
+        previous = registry.move_aliases(reg, asked, version)
+        ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
+        return _sealed(reg, ledger, entry.digest)
+
+
+def rollback(
+    model: str, reason: str, approver: str, policy: Policy, settings: Settings, *,
+    code: str | None = None, key: Path | None = None,
+) -> RolledBack:  # fmt: skip
+    """Make the previous champion the champion again, on one approver's word.
+
+    Raises:
+        DigestMismatch: the previous champion is not what it was.
+        PromotionRefused: there is none to go back to, or the proof does not count.
+    """
+    ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
+    with ledger.busy():
+        champion = registry.alias(reg, model, registry.CHAMPION)
+        previous = registry.alias(reg, model, registry.PREVIOUS)
+        if champion is None or previous is None or champion == previous:
+            raise PromotionRefused(f"{model}: there is no previous champion to go back to")
+        leaving = f"{model}/{champion}"
+        entries = ledger.entries()
+        person = policy.approver(approver) if approver in rule_of(policy, model).approvers else None
+        why = "not an approver of this model" if person is None else ""
+        why = why or ("a rollback needs a reason" if not reason.strip() else "")
+        why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
+        text = proofs.statement("rolled_back", leaving, approver, reason.strip())
+        proof = proof_of(person, text, settings, now, code=code, key=key) if person and not why else None
+        why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
+        if why or proof is None:
+            ledger.append(Refused(request=leaving, claimed=safe(approver), why=why))
+            raise PromotionRefused(f"{model}: {why}; nothing was changed")
+        verified_digests(model, previous, settings)  # what was changed since is nothing to go back to
+        registry.swap_back(reg, model, previous, champion)
+        done = RolledBack(
+            model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof
+        )
+        ledger.append(done, now=now)
+        return done
+
+
+def enroll(name: str, policy: Policy, settings: Settings) -> str:
+    """Give an approver a new secret; returns the address for their authenticator app, which is shown once.
+
+    Raises:
+        PromotionRefused: the policy knows no such approver, or none with codes.
+    """
+    approver = policy.approver(name)
+    if approver is None or not approver.totp:
+        raise PromotionRefused(f"{safe(name)}: no approver with totp: true in conf/policies/promotion.yaml")
+    address = proofs.enroll(secrets_folder(settings), name)
+    Ledger.of(settings).append(Enrolled(approver=name, login=getpass.getuser()))
+    return address
+
+
+def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
+    """Write the ledger entry's digest on the version that it promoted: a ledger that is cut later is found by it."""
+    for entry in ledger.entries():
+        if isinstance(entry.event, Promoted) and entry.event.request == request_digest:
+            reg.set_model_version_tag(entry.event.model, entry.event.version, registry.ENTRY_TAG, entry.digest)
+            return entry.event
+    raise PromotionRefused(f"{request_digest[:SHOWN]}: not promoted")
+
+
+def _refuse_if_changed(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
+    """Every digest anew, at the moment of the move; any change voids the approval."""
+    try:
+        found = verified_digests(f"{asked.model}-candidates", asked.version, settings)
+    except (DigestMismatch, ModelError, StoreError) as error:
+        ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {error}; the approval is void") from error
+    if found != asked.digests:
+        ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: the candidate is not the one approved; the approval is void")
+
+
+def _refuse_forged_proofs(
+    entries: tuple[Entry, ...], request_digest: str, asked: Requested, policy: Policy, settings: Settings
+) -> None:
+    for entry in entries:
+        event = entry.event
+        if (
+            isinstance(event, Decided)
+            and event.request == request_digest
+            and not proof_holds(event, asked, policy, settings)
+        ):
+            raise PromotionRefused(f"{request_digest[:SHOWN]}: the proof of {event.approver} does not hold")
+
+
+def proof_holds(event: Decided, asked: Requested, policy: Policy, settings: Settings) -> bool:
+    """Whether a recorded decision is proven, today, by its approver's key or secret."""
+    approver = policy.approver(event.approver)
+    if approver is None:
+        return False
+    text = proofs.statement(event.kind, event.request, event.approver, event.reason, asked.digests)
+    if event.proof.method == "ssh":
+        return proofs.signature_holds(approver, text, event.proof)
+    return proofs.code_proof_holds(secrets_folder(settings), event.approver, text, event.proof)

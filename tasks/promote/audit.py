@@ -1,0 +1,102 @@
+"""`tunegate verify`: from the alias back to the source rows, and from the ledger to the alias. Only ever looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conf.policy import Policy
+from conf.settings import Settings
+from tasks.errors import TunegateError
+from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
+from tasks.promote import proof_holds, proofs, registry, secrets_folder
+from tasks.promote.evidence import verified_digests
+from tasks.register.runs import client
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: whether it holds, and one line."""
+
+    subject: str
+    holds: bool
+    what: str
+
+
+def verify(policy: Policy, settings: Settings) -> list[Finding]:
+    """Everything that can be checked of every model that has, or had, a champion. A broken ledger is the only finding.
+
+    Raises:
+        MlflowException: the registry cannot be reached.
+    """
+    try:
+        entries = Ledger.of(settings).entries()
+    except TunegateError as error:
+        return [Finding("ledger", False, str(error))]
+    found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
+    found += _proofs(entries, policy, settings)
+    registered = client(settings)
+    names = {model.name for model in registered.search_registered_models()} | set(_standing_versions(entries))
+    for name in sorted(name for name in names if not name.endswith("-candidates")):
+        found += _model(registered, name, entries, settings)
+    return found
+
+
+def _standing_versions(entries: tuple[Entry, ...]) -> dict[str, str]:
+    """The champion of each model, as the ledger tells it."""
+    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
+    return {move.model: move.version for move in moves}
+
+
+def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
+    asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Decided):
+            holds = event.request in asked and proof_holds(event, asked[event.request], policy, settings)
+            yield Finding(f"entry {entry.number}", holds, f"{event.kind} by {event.approver}, {event.proof.method}")
+        if isinstance(event, RolledBack):
+            yield Finding(
+                f"entry {entry.number}",
+                _rollback_holds(event, policy, settings),
+                f"rolled back by {event.approver}, {event.proof.method}",
+            )
+
+
+def _rollback_holds(event: RolledBack, policy: Policy, settings: Settings) -> bool:
+    approver = policy.approver(event.approver)
+    text = proofs.statement("rolled_back", f"{event.model}/{event.previous}", event.approver, event.reason)
+    if approver is None:
+        return False
+    if event.proof.method == "ssh":
+        return proofs.signature_holds(approver, text, event.proof)
+    return proofs.code_proof_holds(secrets_folder(settings), event.approver, text, event.proof)
+
+
+def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
+    told, champion = _standing_versions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    if champion is None and told is None:
+        return
+    if champion != told:
+        yield Finding(name, False, f"champion is {champion or 'gone'}, the ledger says {told or 'none'}: moved outside")
+        return
+    yield Finding(name, True, f"champion is version {champion}, as the ledger says")
+    promoted = [
+        entry for entry in entries
+        if isinstance(entry.event, Promoted) and (entry.event.model, entry.event.version) == (name, champion)
+    ]  # fmt: skip
+    tag = registered.get_model_version(name, champion).tags.get(registry.ENTRY_TAG)
+    if not promoted or tag != promoted[-1].digest:
+        yield Finding(name, False, f"version {champion} names another ledger entry than the one that promoted it")
+        return
+    asked = next(
+        entry.event for entry in entries
+        if isinstance(entry.event, Requested) and entry.digest == promoted[-1].event.request  # type: ignore[union-attr]
+    )  # fmt: skip
+    try:
+        same = verified_digests(name, str(champion), settings) == asked.digests
+    except TunegateError as error:
+        yield Finding(name, False, str(error))
+        return
+    yield Finding(name, same, "adapter, base, data, recipe, evaluation and verdict are those that were approved")

@@ -1,0 +1,190 @@
+"""Whether a decision counts, and what the decisions on a request add up to. Pure: no clock, no registry, no file.
+
+requested ─► approved … (N different people) ─► promoted
+    │
+    └─► rejected (by one) · expired (in time, or since the policy or the candidate changed)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from conf.policy import NAME, Approver, Policy, Rule
+from tasks.errors import PromotionRefused
+from tasks.ledger import Decided, Entry, Expired, Promoted, Proof, Refused, Requested, RolledBack
+
+NOT_PROVEN = "wrong code or key"
+GUESSES = 5  # so many wrong codes in a row of this time lock a name for as long
+GUESS_MINUTES = 15
+SHOWN = 12  # hex digits of a digest that a person reads and types
+
+State = Literal["waiting", "approved", "rejected", "expired", "promoted"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a request stands: the people who approved it, and one line on why it is there."""
+
+    state: State
+    approvals: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a person sent: who they say they are, what they decide on which candidate, and why.
+
+    `name` is that of the form it came by: a flow that starts from the top again brings the same form again.
+    """
+
+    kind: Literal["approved", "rejected"]
+    approver: str
+    candidate: str
+    reason: str
+    name: str = ""
+
+
+def find_request(entries: Sequence[Entry], name: str) -> tuple[Entry, Requested]:
+    """The request whose digest begins with `name`, of at least six hex digits.
+
+    Raises:
+        PromotionRefused: there is none, or more than one.
+    """
+    found = [(entry, entry.event) for entry in entries if isinstance(entry.event, Requested)]
+    matching = [(e, r) for e, r in found if re.fullmatch("[0-9a-f]{6,64}", name) and e.digest.startswith(name)]
+    if len(matching) != 1:
+        raise PromotionRefused(
+            f"{name[:64]}: {'no' if not matching else 'more than one'} such request; see tunegate status"
+        )
+    return matching[0]
+
+
+def standing(entries: Sequence[Entry], request: str, policy: Policy, now: datetime) -> Standing:
+    """Where the request of this digest stands at this time under this policy."""
+    _, asked = find_request(entries, request)
+    events = [entry.event for entry in entries]
+    approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind == "approved"))
+    if any(isinstance(e, Promoted) and e.request == request for e in events):
+        return Standing("promoted", approvals, "promoted")
+    rejected = next((e for e in _decisions(events, request) if e.kind == "rejected"), None)
+    if rejected is not None:
+        return Standing("rejected", approvals, f"rejected by {rejected.approver}")
+    ended = next((e for e in events if isinstance(e, Expired) and e.request == request), None)
+    if ended is not None:
+        return Standing("expired", approvals, ended.why)
+    if policy.digest() != asked.policy:
+        return Standing("expired", approvals, "the policy changed since; request it anew")
+    if now > asked.expires_at:
+        return Standing("expired", approvals, f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC")
+    rule = rule_of(policy, asked.model)
+    missing = _missing(rule, approvals)
+    return Standing("waiting", approvals, missing) if missing else Standing("approved", approvals, "approved")
+
+
+def rule_of(policy: Policy, model: str) -> Rule:
+    """The rule that holds for a model.
+
+    Raises:
+        PromotionRefused: there is none, so nobody may.
+    """
+    rule = policy.rule_for(model)
+    if rule is None:
+        raise PromotionRefused(f"{model}: no rule of the policy fits this model; nobody may promote it")
+    return rule
+
+
+def judged(
+    entries: Sequence[Entry],
+    request: str,
+    attempt: Attempt,
+    policy: Policy,
+    now: datetime,
+    prove: Callable[[Approver, Requested], Proof | None],
+) -> Decided | Refused:
+    """The attempt as an entry: a decision, or a refusal with its reason.
+
+    Args:
+        prove: the proof, verified, or None where it does not hold. Asked last, and only for someone who may decide.
+    """
+    why = _against(entries, request, attempt, policy, now)
+    if not why:
+        approver, (_, asked) = policy.approver(attempt.approver), find_request(entries, request)
+        proof = prove(approver, asked) if approver else None
+        why = NOT_PROVEN if proof is None else against_replay(entries, attempt.approver, proof)
+        if proof is not None and not why:
+            return Decided(
+                kind=attempt.kind,
+                request=request,
+                approver=attempt.approver,
+                reason=attempt.reason.strip(),
+                proof=proof,
+                attempt=attempt.name,
+            )
+    return Refused(request=request, claimed=safe(attempt.approver), why=why, attempt=attempt.name)
+
+
+def recorded(entries: Sequence[Entry], name: str) -> Decided | Refused | None:
+    """What became of the form of this name, or None where it was never brought."""
+    events = [entry.event for entry in entries]
+    return next((e for e in events if isinstance(e, Decided | Refused) and e.attempt == name), None)
+
+
+def safe(name: str) -> str:
+    """The name that was claimed, if it can be one; a ledger holds nothing else that somebody typed."""
+    return name if re.fullmatch(NAME, name) and len(name) <= 64 else "?"
+
+
+def locked(entries: Sequence[Entry], name: str, now: datetime) -> bool:
+    """Whether too many wrong codes came under this name of late."""
+    since = now - timedelta(minutes=GUESS_MINUTES)
+    wrong = [
+        e for e in entries
+        if isinstance(e.event, Refused) and e.event.claimed == name and e.event.why == NOT_PROVEN and e.at > since
+    ]  # fmt: skip
+    return len(wrong) >= GUESSES
+
+
+def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: Policy, now: datetime) -> str:
+    """Why this attempt cannot count, whatever its proof; empty where nothing speaks against it."""
+    _, asked = find_request(entries, request)
+    stands = standing(entries, request, policy, now)
+    rule = rule_of(policy, asked.model)
+    decided = {e.approver for e in _decisions([entry.event for entry in entries], request)}
+    reasons = (
+        (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
+        (attempt.approver not in rule.approvers, "not an approver of this model"),
+        (policy.person_of(asked.requested_by) == attempt.approver, "nobody decides on their own run"),
+        (attempt.approver in decided, "has decided already"),
+        (not attempt.reason.strip(), "a decision needs a reason"),
+        (attempt.candidate != asked.digests.adapter[:SHOWN], "the digest is not that of the candidate"),
+        (locked(entries, attempt.approver, now), f"too many wrong codes; wait {GUESS_MINUTES} minutes"),
+    )
+    return next((why for holds, why in reasons if holds), "")
+
+
+def against_replay(entries: Sequence[Entry], approver: str, proof: Proof) -> str:
+    """A code counts once, and none from before the last one."""
+    used = [
+        e.event.proof.step
+        for e in entries
+        if isinstance(e.event, Decided | RolledBack) and e.event.approver == approver
+    ]
+    last = max((step for step in used if step is not None), default=None)
+    return "this code was used already" if proof.step is not None and last is not None and proof.step <= last else ""
+
+
+def _decisions(events: Sequence[object], request: str) -> list[Decided]:
+    return [e for e in events if isinstance(e, Decided) and e.request == request]
+
+
+def _missing(rule: Rule, approvals: Sequence[str]) -> str:
+    """What is still needed, in one line; empty where nothing is."""
+    counted = [name for name in approvals if name in rule.approvers]
+    if len(counted) < rule.needed:
+        left = sorted(set(rule.approvers) - set(approvals))
+        return f"{len(counted)} of {rule.needed} approvals; may approve: {', '.join(left)}"
+    return ""

@@ -1,0 +1,180 @@
+"""Verify what a candidate is, from its registry entry to the rows: every digest taken anew, nothing taken on trust.
+
+version's tags ─ LoggedModel's files ─ run's lineage.json ─ store: adapter, base, evaluation, split … raw sources
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+from conf.schema import Gate, digest_of
+from conf.settings import Settings
+from tasks.artifacts import Store
+from tasks.errors import DigestMismatch, ModelError
+from tasks.judge import decide
+from tasks.ledger import Digests
+from tasks.register.candidate import verdict_folder
+from tasks.register.record import LINEAGE, files_sha256
+from tasks.register.runs import client
+from tasks.results import (
+    Adapter,
+    Artifact,
+    Base,
+    CheckedData,
+    Evaluation,
+    RawData,
+    Result,
+    ScrubbedData,
+    Split,
+    Verdict,
+)
+
+R = TypeVar("R", bound=Result)
+
+
+def verified_digests(model: str, version: str, settings: Settings) -> Digests:
+    """The digests of a registered version, each found to be that of what it names.
+
+    Raises:
+        DigestMismatch: something is not what its digest says; the line names it.
+        ModelError: the registry, the run or the store lacks a part of the record.
+        StoreError: a file is gone from the store.
+    """
+    registry = client(settings)
+    entry = _version(registry, model, version)
+    tags = entry.tags
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(registry, entry.run_id, Path(folder))
+        judged = verdict_folder(str(tags.get("verdict_digest")), str(tags.get("recipe_digest")))
+        lineage = run.read(f"{judged}/{LINEAGE}")
+        adapter, base = run.result(lineage, "adapter", Adapter), run.result(lineage, "base", Base)
+        split, evaluation = run.result(lineage, "split", Split), run.result(lineage, "evaluation", Evaluation)
+        _refuse_broken_chain(run, lineage, split, base, adapter, evaluation)
+        verdict = Verdict.model_validate(run.read(f"{judged}/verdict.json"))
+        recipe = run.read(f"{judged}/recipe.resolved.json")
+        _refuse_other_gates(evaluation, verdict, recipe)
+        found = Digests(
+            adapter=adapter.weights.sha256,
+            files=_files_of(entry, Path(folder)),
+            base=base.digest,
+            split=split.digest,
+            recipe=digest_of(recipe),
+            evaluation=evaluation.digest,
+            verdict=verdict.digest,
+        )
+    stated = {
+        "adapter": tags.get("adapter_sha256"),
+        "files": tags.get("files_sha256"),
+        "split": tags.get("split_digest"),
+        "recipe": tags.get("recipe_digest"),
+        "evaluation": tags.get("evaluation_digest"),
+        "verdict": tags.get("verdict_digest"),
+    }
+    for name, value in stated.items():
+        if value != getattr(found, name):
+            raise DigestMismatch(f"{model} version {version}: its {name} is not the one that was registered")
+    _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation)
+    return found
+
+
+def verdict_of(model: str, version: str, settings: Settings) -> Verdict:
+    """What the gates said of a registered version."""
+    registry = client(settings)
+    entry = _version(registry, model, version)
+    folder = verdict_folder(str(entry.tags.get("verdict_digest")), str(entry.tags.get("recipe_digest")))
+    with tempfile.TemporaryDirectory() as local:
+        return Verdict.model_validate(_Run(registry, entry.run_id, Path(local)).read(f"{folder}/verdict.json"))
+
+
+def started_by(model: str, version: str, settings: Settings) -> str:
+    """The account under which the version's run was started."""
+    registry = client(settings)
+    run = registry.get_run(_version(registry, model, version).run_id)
+    return str(run.data.tags.get("mlflow.user", "unknown"))
+
+
+class _Run:
+    """The record of one MLflow run."""
+
+    def __init__(self, registry: Any, run_id: str, folder: Path) -> None:
+        self.registry, self.run_id, self.folder = registry, run_id, folder
+
+    def read(self, name: str) -> Any:
+        """One JSON artifact."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            file = Path(self.registry.download_artifacts(self.run_id, name, str(self.folder)))
+            return json.loads(file.read_text(encoding="utf-8"))
+        except (MlflowException, OSError, ValueError) as error:
+            raise ModelError(f"run {self.run_id}: its {name} is missing or unreadable") from error
+
+    def result(self, lineage: Any, name: str, kind: type[R]) -> R:
+        """One result of the lineage."""
+        try:
+            return kind.model_validate(lineage[name])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"run {self.run_id}: its lineage.json holds no {name}") from error
+
+
+def _version(registry: Any, model: str, version: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return registry.get_model_version(model, version)
+    except MlflowException as error:
+        raise ModelError(f"{model}: MLflow has no version {version} of it") from error
+
+
+def _files_of(entry: Any, folder: Path) -> str:
+    import mlflow
+
+    local = folder / "model"
+    local.mkdir()
+    return files_sha256(Path(mlflow.artifacts.download_artifacts(entry.source, dst_path=str(local))))
+
+
+def _refuse_broken_chain(
+    run: _Run, lineage: Any, split: Split, base: Base, adapter: Adapter, evaluation: Evaluation
+) -> None:
+    """Each result names the digests of what it was made of: from the evaluation back to the source files."""
+    raw, clean = run.result(lineage, "raw", RawData), run.result(lineage, "clean", ScrubbedData)
+    checked = run.result(lineage, "checked", CheckedData)
+    links: tuple[tuple[str, Result, tuple[str, ...]], ...] = (
+        ("evaluation", evaluation, (split.digest, base.digest, adapter.digest)),
+        ("split", split, (checked.digest,)),
+        ("checked", checked, (clean.digest,)),
+        ("clean", clean, (raw.digest,)),
+        ("raw", raw, tuple(source.sha256 for source in raw.sources)),
+    )
+    for name, result, parents in links:
+        if result.parents != parents:
+            raise DigestMismatch(f"lineage: {name} was not made of what stands before it")
+    if not {split.digest, base.digest} <= set(adapter.parents):
+        raise DigestMismatch("lineage: adapter was not trained on this split and base")
+
+
+def _refuse_other_gates(evaluation: Evaluation, verdict: Verdict, recipe: Any) -> None:
+    gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
+    if verdict.gates != decide(evaluation, gates) or verdict.parents != (evaluation.digest,):
+        raise DigestMismatch("verdict: it is not what the recipe's gates say of this evaluation")
+    if verdict.passed != all(gate.passed for gate in verdict.gates):
+        raise DigestMismatch("verdict: it says another thing than its gates")
+
+
+def _refuse_changed_files(store: Store, adapter: Adapter, base: Base, split: Split, evaluation: Evaluation) -> None:
+    files: tuple[Artifact, ...] = (
+        *adapter.files,
+        adapter.history,
+        *base.files,
+        split.train.rows,
+        split.validation.rows,
+        split.test.rows,
+        evaluation.predictions,
+        evaluation.report,
+    )
+    for file in files:
+        store.open(file)  # hashes it

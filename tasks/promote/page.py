@@ -1,0 +1,28 @@
+"""What an approver reads before deciding, as Markdown that a terminal shows as well as Prefect's form does. Pure."""
+
+from __future__ import annotations
+
+from tasks.ledger import Entry, Requested
+from tasks.promote.decision import SHOWN, Standing
+from tasks.results import Verdict
+
+
+def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> str:
+    """The machine's verdict first, then what is asked, what it is bound to, and where it stands."""
+    digests = asked.digests
+    gates = [f"- {'held' if gate.passed else 'REFUSED'}: {gate.reason}" for gate in verdict.gates]
+    bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.model_dump().items() if name != "adapter")
+    return "\n".join(
+        [
+            f"## Make {asked.model}-candidates version {asked.version} the champion of {asked.model}?",
+            "",
+            f"**{'All gates hold' if verdict.passed else 'Refused by its gates'}**",
+            "",
+            *gates,
+            "",
+            f"Request `{entry.digest[:SHOWN]}`, {stands.state}: {stands.why}.",
+            f"Candidate `{digests.adapter[:SHOWN]}` (type these digits). Bound to {bound}.",
+            f"Started by {asked.requested_by}; expires {asked.expires_at:%Y-%m-%d %H:%M} UTC. "
+            f"Its report.html lies in MLflow run {asked.run_id}.",
+        ]
+    )

@@ -1,0 +1,82 @@
+"""The registry's side of a promotion: each step is safe to repeat, so that a run killed between two of them goes on.
+
+    1 copy the candidate's version to the production model   2 its tags   3 alias previous   4 alias champion
+    5 the candidate's tag, alias challenger removed
+
+Never decides: whoever calls this has verified the decision and the digests.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tasks.ledger import Requested
+from tasks.register.candidate import CHALLENGER, DECISION_TAG
+
+CHAMPION, PREVIOUS = "champion", "previous"
+REQUEST_TAG, ENTRY_TAG = "tunegate.request", "tunegate.ledger_entry"
+
+
+def production_version(registry: Any, asked: Requested, request: str, approvers: tuple[str, ...]) -> str:
+    """Steps 1 and 2: the version of the production model that this request made."""
+    name = asked.model
+    # without a tag: a copy that was killed before its tags
+    found = _versions(registry, name, request) or _copies(registry, asked)
+    if not found:
+        registry.copy_model_version(f"models:/{name}-candidates/{asked.version}", name)
+        found = _copies(registry, asked)
+    version = str(max(int(v.version) for v in found))
+    tags = {"validation_status": "approved", "approved_by": ", ".join(approvers), REQUEST_TAG: request}
+    for tag, value in tags.items():
+        registry.set_model_version_tag(name, version, tag, value)
+    return version
+
+
+def move_aliases(registry: Any, asked: Requested, version: str) -> str | None:
+    """Steps 3 to 5; returns the version that was the champion before, or None where there was none."""
+    name = asked.model
+    before = alias(registry, name, CHAMPION)
+    if before is not None and before != version:
+        registry.set_registered_model_alias(name, PREVIOUS, before)
+    registry.set_registered_model_alias(name, CHAMPION, version)
+    close(registry, asked, "approved")
+    return alias(registry, name, PREVIOUS)
+
+
+def close(registry: Any, asked: Requested, decision: Literal["approved", "rejected"]) -> None:
+    """Step 5: the candidate has been decided on, and no longer challenges."""
+    candidates = f"{asked.model}-candidates"
+    for tag in (DECISION_TAG, "validation_status"):
+        registry.set_model_version_tag(candidates, asked.version, tag, decision)
+    if alias(registry, candidates, CHALLENGER) == asked.version:
+        registry.delete_registered_model_alias(candidates, CHALLENGER)
+
+
+def swap_back(registry: Any, name: str, version: str, previous: str) -> None:
+    """Make `version` the champion again and `previous` the one before."""
+    registry.set_registered_model_alias(name, CHAMPION, version)
+    registry.set_registered_model_alias(name, PREVIOUS, previous)
+
+
+def alias(registry: Any, name: str, wanted: str) -> str | None:
+    """The version under an alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases = registry.get_registered_model(name).aliases
+    except MlflowException:
+        return None
+    return {str(key): str(value) for key, value in aliases.items()}.get(wanted)
+
+
+def _copies(registry: Any, asked: Requested) -> list[Any]:
+    """Versions of the production model that no request claims, with the digests of this candidate."""
+    wanted = {"files_sha256": asked.digests.files, "verdict_digest": asked.digests.verdict}
+    return [
+        v for v in registry.search_model_versions(f"name = '{asked.model}'")
+        if REQUEST_TAG not in v.tags and all(v.tags.get(tag) == value for tag, value in wanted.items())
+    ]  # fmt: skip
+
+
+def _versions(registry: Any, name: str, request: str) -> list[Any]:
+    return [v for v in registry.search_model_versions(f"name = '{name}'") if v.tags.get(REQUEST_TAG) == request]

@@ -1,0 +1,345 @@
+"""Promotion as people do it: asked, decided with a proof, moved, rolled back; and everyone who tries to cheat.
+
+Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The tests share the place and run in order.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+
+from conf.load import load_policy
+from conf.policy import Policy
+from conf.settings import Settings, environment, settings
+from tasks import promote as promotion
+from tasks.errors import ModelError, PromotionRefused
+from tasks.ledger import Entry, Ledger, Promoted, Refused, Requested
+from tasks.promote import Attempt, registry
+from tasks.promote.audit import verify
+from tasks.register.runs import client
+from tests.builders import ANSWERS, QUESTIONS
+from tests.flows.place import Place
+from tests.flows.platform import platform
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+
+APPROVER = "first-approver"
+
+
+class House:
+    """The place with two candidates, as its people see it."""
+
+    def __init__(self, place: Place, settings: Settings) -> None:
+        self.place, self.settings = place, settings
+        self.policy: Policy = load_policy()
+        self.ledger = Ledger.of(settings)
+        self.registry: Any = client(settings)
+
+    def code(self) -> str:
+        """A code that was not used yet: a person waits half a minute for the next, a test looks one ahead."""
+        secret = (self.settings.home / "approvers" / f"{APPROVER}.totp").read_text()
+        used = [
+            entry.event.proof.step for entry in self.ledger.entries() if getattr(entry.event, "proof", None) is not None
+        ]  # type: ignore[union-attr]
+        now = int(time.time()) // 30
+        while (step := max(now, max(used, default=0) + 1)) > now + 1:
+            time.sleep(1)
+            now = int(time.time()) // 30
+        return pyotp.TOTP(secret).at(step * 30)
+
+    def request(self) -> tuple[Entry, Requested]:
+        entry = promotion.request("tiny", self.policy, self.settings)
+        assert isinstance(entry.event, Requested)
+        return entry, entry.event
+
+    def approve(self, entry: Entry, asked: Requested) -> None:
+        attempt = Attempt("approved", APPROVER, asked.digests.adapter[:12], "read the report")
+        promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code())
+
+    def alias(self, name: str) -> str | None:
+        return registry.alias(self.registry, "tiny", name)
+
+    def bad_findings(self) -> list[str]:
+        return [f"{f.subject}: {f.what}" for f in verify(self.policy, self.settings) if not f.holds]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    place = Place(tmp_path_factory.mktemp("promotion"))
+    first = place.run()
+    assert first.returncode == 0, first.stdout + first.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("TUNEGATE_HOME", str(place.home)), ("TUNEGATE_THREADS", "1")):
+            patch.setenv(name, value)
+        for name in ("TUNEGATE_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+            patch.delenv(name, raising=False)
+        for name, value in environment(settings()).items():
+            patch.setenv(name, value)
+        yield House(place, settings())
+
+
+def test_nobody_promotes_before_anyone_asked_and_enrolled(house: House) -> None:
+    assert "no request yet" in house.place.command("status").stdout
+    with pytest.raises(ModelError, match="run its recipe first"):
+        promotion.request("unheard-of", house.policy, house.settings)
+    done = house.place.command("enroll", "mallory")
+    assert done.returncode == 2
+    assert "no approver" in done.stderr
+
+
+def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
+    enrolled = house.place.command("enroll", APPROVER)
+    assert "otpauth://totp/" in enrolled.stdout
+    asked = json.loads(house.place.command("promote", "tiny", "--json").stdout)
+    text = house.place.command("promote", "tiny").stdout  # asked again: the same request
+    digest, adapter = asked["request"][:12], asked["event"]["digests"]["adapter"][:12]
+    assert f"Request `{digest}`, waiting: 0 of 1 approvals" in text
+    assert f"tunegate approve {digest} --as NAME --candidate {adapter}" in text
+    words = ("approve", digest, "--as", APPROVER, "--candidate", adapter, "--reason", "read the report")
+    wrong = house.place.command(*words, typed="000000\n")
+    assert (wrong.returncode, wrong.stderr) == (2, f"error: {digest}: wrong code or key; nothing was decided\n")
+    assert house.alias("champion") is None
+    right = house.place.command(*words, typed=f"{house.code()}\n")
+    assert right.stdout == "approved: tiny version 1 is the champion\n", right.stderr
+    assert house.alias("champion") == "1"
+    assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
+    assert house.place.command("verify").returncode == 0
+    from tasks.register.load import load_answerer
+
+    assert load_answerer("models:/tiny@champion", house.settings).answer({"text": QUESTIONS[0]}) in ANSWERS
+    assert house.code() not in house.ledger.path.read_text()
+
+
+def test_what_was_decided_is_not_asked_again_by_the_next_run(house: House) -> None:
+    again = house.place.run()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
+    with pytest.raises(ModelError, match="no candidate"):
+        house.request()
+
+
+def test_a_person_decides_in_the_form_of_a_suspended_run(house: House) -> None:
+    second = house.place.run("--set", "training.seed=7")
+    assert second.returncode == 0, second.stdout + second.stderr
+    with platform(house.place) as server:
+        run = server.start("promote/promote", model="tiny")
+        server.wait_for_state(run, "Suspended")
+        (entry,) = [e for e, s in promotion.requests(house.policy, house.settings) if s.state == "waiting"]
+        asked = promotion.requested(entry)
+        assert asked.attempt == run
+        form = {"approver": APPROVER, "candidate": asked.digests.adapter[:12], "reason": "read the report"}
+        empty = server.resume(run)
+        half = server.resume(run, **form, code="123456")  # no decision: the form has no default
+        assert (empty["status"], half["status"]) == ("REJECT", "REJECT")
+        wrong = server.resume(run, **form, decision="approve", code="000000")
+        assert wrong["status"] == "ACCEPT"
+        wait_for(lambda: "wrong code" in last_event(house), seconds=120)
+        server.wait_for_state(run, "Suspended")
+        assert house.alias("champion") == "1"
+        server.resume(run, **form, decision="approve", code=house.code())
+        server.wait_for_state(run, "Completed")
+    assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+    events = [type(e.event).__name__ for e in house.ledger.entries() if entry.digest in (e.digest, request_of(e))]
+    assert events == ["Requested", "Refused", "Decided", "Promoted"]  # the form that was replayed counted once
+    assert house.bad_findings() == []
+
+
+def request_of(entry: Entry) -> str:
+    return str(getattr(entry.event, "request", ""))
+
+
+def last_event(house: House) -> str:
+    return house.ledger.entries()[-1].event.model_dump_json()
+
+
+def test_a_champion_is_rolled_back_within_seconds(house: House) -> None:
+    code = house.code()
+    began = time.monotonic()
+    done = house.place.command("rollback", "tiny", "--as", APPROVER, "--reason", "wrong answers", typed=f"{code}\n")
+    took = time.monotonic() - began
+    assert done.stdout == "tiny version 1 is the champion again\n", done.stderr
+    assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+    assert house.bad_findings() == []
+    assert took < 15  # five on a quiet machine; what a test may promise on a busy one
+    replayed = house.place.command("rollback", "tiny", "--as", APPROVER, "--reason", "again", typed=f"{code}\n")
+    assert (replayed.returncode, house.alias("champion")) == (2, "1")
+    assert "used already" in replayed.stderr
+
+
+def test_an_alias_that_was_moved_by_hand_is_found(house: House) -> None:
+    house.registry.set_registered_model_alias("tiny", "champion", "2")
+    assert house.bad_findings() == ["tiny: champion is 2, the ledger says 1: moved outside"]
+    assert house.place.command("verify").returncode == 1
+    house.registry.set_registered_model_alias("tiny", "champion", "1")
+    assert house.bad_findings() == []
+
+
+def test_a_champion_that_no_ledger_knows_is_found(house: House) -> None:
+    house.registry.copy_model_version("models:/tiny/1", "smuggled")
+    house.registry.set_registered_model_alias("smuggled", "champion", "1")
+    assert house.bad_findings() == ["smuggled: champion is 1, the ledger says none: moved outside"]
+    house.registry.delete_registered_model("smuggled")
+
+
+def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
+    whole = house.ledger.path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    promoted = [n for n, e in enumerate(house.ledger.entries()) if isinstance(e.event, Promoted)]
+    house.ledger.path.write_bytes(b"".join(lines[: promoted[0]]))
+    assert house.bad_findings() == ["tiny: champion is 1, the ledger says none: moved outside"]
+    house.ledger.path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("what", ["a file of the store", "a tag of the version"])
+def test_a_champion_that_was_changed_since_is_found(house: House, what: str) -> None:
+    if what == "a tag of the version":
+        before = house.registry.get_model_version("tiny", "1").tags["adapter_sha256"]
+        house.registry.set_model_version_tag("tiny", "1", "adapter_sha256", "0" * 64)
+        assert house.bad_findings() == ["tiny: tiny version 1: its adapter is not the one that was registered"]
+        house.registry.set_model_version_tag("tiny", "1", "adapter_sha256", before)
+    else:
+        file = sorted((house.settings.home / "store" / "split").glob("*/test.parquet"))[0]
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        (found,) = house.bad_findings()
+        assert "its content is not what its digest says" in found
+        file.write_bytes(content)
+    assert house.bad_findings() == []
+
+
+def candidate(house: House, seed: int) -> tuple[Entry, Requested]:
+    done = house.place.run("--set", f"training.seed={seed}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return house.request()
+
+
+def test_an_adapter_that_was_edited_after_its_approval_voids_it(house: House) -> None:
+    entry, asked = candidate(house, 8)
+    house.approve(entry, asked)
+    version = house.registry.get_model_version("tiny-candidates", asked.version)
+    folder = Path(house.registry.get_logged_model(version.source.removeprefix("models:/")).artifact_location[7:])
+    file, copy = folder / "adapter_model.safetensors", folder.parent / "kept"
+    shutil.copy(file, copy)
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    with pytest.raises(PromotionRefused, match="its files is not the one that was registered; the approval is void"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+    shutil.copy(copy, file)
+    with pytest.raises(PromotionRefused, match="expired: the candidate changed after it was requested"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+    assert house.alias("champion") == "1"
+
+
+def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
+    from tasks.ledger import Decided, Proof
+
+    entry, _ = house.request()
+    forged = Proof(method="totp", value="0" * 64, step=int(time.time()) // 30 - 5)
+    house.ledger.append(
+        Decided(kind="approved", request=entry.digest, approver=APPROVER, reason="mine", proof=forged)
+    )  # whoever can write the file can write a well-chained line
+    with pytest.raises(PromotionRefused, match=f"the proof of {APPROVER} does not hold"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+    assert house.alias("champion") == "1"
+    (found,) = house.bad_findings()
+    assert found.endswith(f"approved by {APPROVER}, totp")
+
+
+def test_a_person_rejects_and_the_candidate_stays_rejected(house: House) -> None:
+    lines = house.ledger.path.read_bytes().splitlines(keepends=True)
+    house.ledger.path.write_bytes(b"".join(lines[:-1]))  # without the forged line of the test before
+    entry, asked = house.request()
+    attempt = Attempt("rejected", APPROVER, asked.digests.adapter[:12], "worse on cards")
+    stands = promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
+    assert stands.state == "rejected"
+    again = house.place.run("--set", "training.seed=8")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
+    with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+
+
+def test_quiet_hours_hold_a_promotion_back(house: House) -> None:
+    candidate(house, 9)
+    hours = {"start": "00:00", "end": "23:59", "timezone": "UTC"}
+    rule = {**house.policy.rules[0].model_dump(mode="json"), "quiet_hours": hours}
+    quiet = Policy.model_validate_json(json.dumps({**house.policy.model_dump(mode="json"), "rules": [rule]}))
+    entry = promotion.request("tiny", quiet, house.settings)
+    assert isinstance(entry.event, Requested)
+    attempt = Attempt("approved", APPROVER, entry.event.digests.adapter[:12], "read it")
+    promotion.decide(entry.digest, attempt, quiet, house.settings, code=house.code())
+    if datetime.now(UTC).strftime("%H:%M") == "23:59":
+        pytest.skip("the one minute that is not quiet")
+    with pytest.raises(PromotionRefused, match="no model changes from 00:00 to 23:59 UTC"):
+        promotion.promote(entry.digest, quiet, house.settings)
+    with pytest.raises(PromotionRefused, match="the policy changed since"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+
+
+STEPS = (
+    "copy_model_version",
+    "set_model_version_tag",
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+)
+
+
+class Killed(BaseException):
+    """What no code of ours can catch by mistake."""
+
+
+def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, asked = house.request()
+    house.approve(entry, asked)
+    survived = 0
+    for step in range(1, 20):  # one step further with each kill
+        calls = 0
+
+        def killing(name: str, kept: Any, limit: int = step) -> Any:
+            def call(*arguments: Any, **options: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                done = kept(*arguments, **options)
+                if calls == limit:
+                    raise Killed(name)
+                return done
+
+            return call
+
+        with monkeypatch.context() as patch:
+            real = client(house.settings)
+            for name in STEPS:
+                patch.setattr(real, name, killing(name, getattr(real, name)))
+            patch.setattr(Ledger, "append", killing("append", Ledger.append))
+            patch.setattr(promotion, "client", lambda _settings, real=real: real)
+            try:
+                promotion.promote(entry.digest, house.policy, house.settings)
+            except Killed:
+                survived += 1
+            else:
+                break
+    assert survived >= 8
+    done = promotion.promote(entry.digest, house.policy, house.settings)
+    versions = [v for v in house.registry.search_model_versions("name = 'tiny'") if entry.digest in v.tags.values()]
+    assert [str(v.version) for v in versions] == [done.version] == [house.alias("champion")]
+    assert len(house.registry.search_model_versions("name = 'tiny'")) == 3
+    assert house.alias("previous") == "1"
+    events = [e.event for e in house.ledger.entries() if isinstance(e.event, Promoted)]
+    assert [event.request for event in events].count(entry.digest) == 1
+    assert house.bad_findings() == []
+
+
+def test_every_refused_attempt_left_a_trace(house: House) -> None:
+    refused = [entry.event for entry in house.ledger.entries() if isinstance(entry.event, Refused)]
+    assert {event.why for event in refused} >= {"wrong code or key", "this code was used already"}
+    assert all(event.claimed == APPROVER for event in refused)

@@ -1,0 +1,198 @@
+"""Which decisions count: who, on what, when, how often; each bad actor by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conf.policy import Policy
+from tasks.errors import PromotionRefused
+from tasks.ledger import BEGINNING, Decided, Digests, Entry, Event, Expired, Promoted, Proof, Refused, Requested
+from tasks.promote.decision import GUESS_MINUTES, GUESSES, NOT_PROVEN, Attempt, find_request, judged, locked, standing
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DIGESTS = Digests(adapter="ab" * 32, files="f", base="b", split="s", recipe="r", evaluation="e", verdict="v")
+SIGNED = Proof(method="ssh", value="signature")
+
+
+def policy(needed: int = 2, **rule: Any) -> Policy:
+    people = [{"name": name, "logins": [f"{name}.login"], "totp": True} for name in ("ann", "bob", "cem", "dan")]
+    rules = [{"models": ["bank"], "approvers": ["ann", "bob", "cem"], "needed": needed, **rule}]
+    return Policy.model_validate({"approvers": people, "rules": rules})
+
+
+class Desk:
+    """A ledger in memory, with one request on it."""
+
+    def __init__(self, policy: Policy, **asked: Any) -> None:
+        self.policy = policy
+        self.entries: list[Entry] = []
+        values = {
+            "model": "bank", "version": "3", "model_id": "m-1", "run_id": "run", "digests": DIGESTS,
+            "requested_by": "trainer", "policy": policy.digest(), "expires_at": NOW + timedelta(hours=72),
+        }  # fmt: skip
+        self.request = self.write(Requested(**{**values, **asked})).digest
+
+    def write(self, event: Event, at: datetime = NOW) -> Entry:
+        previous = self.entries[-1].digest if self.entries else BEGINNING
+        self.entries.append(Entry(number=len(self.entries), at=at, previous=previous, event=event))
+        return self.entries[-1]
+
+    def decide(
+        self,
+        approver: str = "ann",
+        kind: Any = "approved",
+        proof: Proof | None = SIGNED,
+        now: datetime = NOW,
+        **other: Any,
+    ) -> Decided | Refused:
+        values = {"candidate": "ab" * 6, "reason": "read the report", **other}
+        attempt = Attempt(kind=kind, approver=approver, **values)
+        event = judged(self.entries, self.request, attempt, self.policy, now, lambda *_: proof)
+        self.write(event, now)
+        return event
+
+    def state(self, now: datetime = NOW) -> tuple[str, str]:
+        stands = standing(self.entries, self.request, self.policy, now)
+        return stands.state, stands.why
+
+
+def why(event: Decided | Refused) -> str:
+    assert isinstance(event, Refused)
+    return event.why
+
+
+def test_a_request_waits_until_enough_different_people_approved_it() -> None:
+    desk = Desk(policy(needed=2))
+    assert desk.state() == ("waiting", "0 of 2 approvals; may approve: ann, bob, cem")
+    assert isinstance(desk.decide("ann"), Decided)
+    assert desk.state() == ("waiting", "1 of 2 approvals; may approve: bob, cem")
+    assert isinstance(desk.decide("cem"), Decided)
+    assert desk.state() == ("approved", "approved")
+    desk.write(Promoted(request=desk.request, model="bank", version="1", previous=None))
+    assert desk.state() == ("promoted", "promoted")
+
+
+def test_nobody_approves_twice() -> None:
+    desk = Desk(policy(needed=2))
+    desk.decide("ann")
+    assert why(desk.decide("ann")) == "has decided already"
+    assert desk.state()[0] == "waiting"
+
+
+def test_one_rejection_ends_a_request_even_an_approved_one() -> None:
+    desk = Desk(policy(needed=1))
+    desk.decide("ann")
+    desk.decide("bob", "rejected")
+    assert desk.state() == ("rejected", "rejected by bob")
+    assert why(desk.decide("cem")) == "the request is rejected: rejected by bob"
+
+
+def test_someone_who_is_not_on_the_list_decides_nothing() -> None:
+    desk = Desk(policy())
+    assert why(desk.decide("dan")) == "not an approver of this model"
+    assert why(desk.decide("mallory")) == "not an approver of this model"
+    assert why(desk.decide("<script>")) == "not an approver of this model"
+    assert [e.event.claimed for e in desk.entries if isinstance(e.event, Refused)] == ["dan", "mallory", "?"]
+
+
+@pytest.mark.parametrize("kind", ["approved", "rejected"])
+def test_nobody_decides_on_their_own_run(kind: str) -> None:
+    desk = Desk(policy(), requested_by="ann.login")
+    assert why(desk.decide("ann", kind)) == "nobody decides on their own run"
+    assert isinstance(desk.decide("bob"), Decided)
+
+
+@pytest.mark.parametrize("candidate", ["", "ab" * 5, "ab" * 32, "cd" * 6, "AB" * 6])
+def test_a_digest_that_is_not_the_candidates_decides_nothing(candidate: str) -> None:
+    assert why(Desk(policy()).decide(candidate=candidate)) == "the digest is not that of the candidate"
+
+
+@pytest.mark.parametrize("reason", ["", " \n"])
+def test_a_decision_without_a_reason_is_none(reason: str) -> None:
+    assert why(Desk(policy()).decide(reason=reason)) == "a decision needs a reason"
+
+
+def test_a_proof_that_does_not_hold_decides_nothing() -> None:
+    desk = Desk(policy(needed=1))
+    assert why(desk.decide(proof=None)) == NOT_PROVEN
+    assert desk.state()[0] == "waiting"
+
+
+def test_nobody_is_asked_for_a_proof_who_may_not_decide() -> None:
+    desk = Desk(policy())
+
+    def never(*_: object) -> Proof:
+        raise AssertionError
+
+    attempt = Attempt(kind="approved", approver="dan", candidate="ab" * 6, reason="x")
+    assert isinstance(judged(desk.entries, desk.request, attempt, desk.policy, NOW, never), Refused)
+
+
+def code(step: int) -> Proof:
+    return Proof(method="totp", value="mac", step=step)
+
+
+def test_a_code_counts_once_whatever_it_stands_under() -> None:
+    desk = Desk(policy(needed=2))
+    first, second = desk.request, desk.write(desk.entries[0].event.model_copy(update={"version": "4"})).digest
+    assert isinstance(desk.decide("ann", proof=code(100)), Decided)
+    desk.request = second
+    assert why(desk.decide("ann", proof=code(100))) == "this code was used already"
+    assert why(desk.decide("ann", proof=code(99))) == "this code was used already"
+    assert isinstance(desk.decide("bob", proof=code(100)), Decided)  # another person's
+    assert isinstance(desk.decide("ann", proof=code(101)), Decided)
+    assert first != second
+
+
+def test_wrong_codes_lock_a_name_for_a_while_and_no_other() -> None:
+    desk = Desk(policy(needed=2))
+    for _ in range(GUESSES):
+        assert why(desk.decide("ann", proof=None)) == NOT_PROVEN
+    assert why(desk.decide("ann")) == f"too many wrong codes; wait {GUESS_MINUTES} minutes"
+    assert isinstance(desk.decide("bob"), Decided)
+    later = NOW + timedelta(minutes=GUESS_MINUTES, seconds=1)
+    assert not locked(desk.entries, "ann", later)
+    assert isinstance(desk.decide("ann", now=later), Decided)
+
+
+def test_a_stale_request_decides_nothing() -> None:
+    desk = Desk(policy(needed=1))
+    late = NOW + timedelta(hours=72, seconds=1)
+    assert desk.state(late) == ("expired", "nobody decided before 2026-03-05 12:00 UTC")
+    assert why(desk.decide(now=late)).startswith("the request is expired")
+
+
+def test_an_approval_that_nobody_used_in_time_is_worth_nothing() -> None:
+    desk = Desk(policy(needed=1))
+    desk.decide("ann")
+    assert desk.state(NOW + timedelta(hours=73))[0] == "expired"
+
+
+def test_another_policy_voids_what_was_decided_under_the_old_one() -> None:
+    desk = Desk(policy(needed=2))
+    desk.decide("ann")
+    desk.policy = policy(needed=1)
+    assert desk.state() == ("expired", "the policy changed since; request it anew")
+
+
+def test_a_request_that_was_voided_stays_so() -> None:
+    desk = Desk(policy(needed=1))
+    desk.write(Expired(request=desk.request, why="the candidate changed after it was requested"))
+    assert why(desk.decide()).startswith("the request is expired: the candidate changed")
+
+
+def test_a_model_that_no_rule_fits_is_nobodys_to_promote() -> None:
+    desk = Desk(policy(), model="energy")
+    with pytest.raises(PromotionRefused, match="no rule of the policy fits"):
+        desk.state()
+
+
+@pytest.mark.parametrize("name", ["", "ab", "zzzzzz", "0" * 64, "." * 10])
+def test_a_request_is_named_by_its_digits(name: str) -> None:
+    desk = Desk(policy())
+    with pytest.raises(PromotionRefused, match="no such request"):
+        find_request(desk.entries, name)
+    assert find_request(desk.entries, desk.request[:8])[0].digest == desk.request
