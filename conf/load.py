@@ -767,6 +767,8 @@ def _model_is_pinned(model: Model) -> Iterator[Finding]:
     if name.startswith("package:") or _is_folder(name):
         if revision is not None:
             yield ("model", "model_revision"), "only for a hub id; a folder or package is pinned by sha256"
+        if model.gguf_file and _is_folder(name) and not (Path(name).expanduser() / model.gguf_file).is_file():
+            yield ("model", "gguf_file"), f"no such file in {_short(name, 200)}: {_short(model.gguf_file, 200)}"
     elif not HUB_ID.fullmatch(name):
         yield ("model", "model_name_or_path"), f"{_short(name)}: no such folder, and no hub id"
     elif revision is None or not COMMIT.fullmatch(revision):

@@ -95,7 +95,7 @@ class Dataset(Section):
     field_prompt: str | None = Field(None, description="Column of the prompt; needs field_completion.")
     field_completion: str | None = None
     field_label: str | None = Field(
-        None, description="Column that stratifies the split; the class, where there is one."
+        None, description="Column that is counted on each side of the split; the class, where there is one."
     )
     field_group: str | None = Field(None, description="Column that must not straddle train and test, e.g. a customer.")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,9 @@ import click
 from conf.load import BadRecipe, load_recipe
 from conf.settings import Settings, prepare_environment, settings
 from flows import decisions
-from tasks.artifacts import Store, private_folder
-from tasks.errors import StoreError, TunegateError
+from flows.log import log_file, log_to_file
+from tasks.artifacts import CANNOT_WRITE, Store
+from tasks.errors import TunegateError
 
 if TYPE_CHECKING:
     from tasks.results import Outcome
@@ -61,7 +62,7 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     current = settings()
     load_recipe(recipe, overrides, current.data)  # every error of it now, before anything heavy is imported
     prepare_environment(current)
-    _log_to_file(current)
+    log_to_file(current)
     outcome = _watched(recipe, overrides, as_json)
     if as_json:
         _print_json(_answer(outcome, current))
@@ -78,6 +79,7 @@ for command in decisions.COMMANDS:
 def main() -> None:
     """The entry point: every failure ends in one clear line and its exit code, never in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # until there is a file, nothing goes to the terminal
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason for a traceback
     try:
         commands.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -90,9 +92,20 @@ def main() -> None:
     except TunegateError as error:
         _fail(str(error), error.exit_code)
     except Exception as error:  # the last line of defence: a person gets a line, the log gets the rest
+        if _is_disk_full(error):
+            _fail(f"{settings().home}: no space left; free some or set TUNEGATE_HOME elsewhere", FAILED)
         logging.getLogger("tunegate").exception("unexpected")
-        log = _log_file(settings())
+        log = log_file(settings())
         _fail(f"unexpected {type(error).__name__}; " + (f"the details: {log}" if log.exists() else str(error)), FAILED)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether it came of a full disk: SQLite, and what is built on it, say so in words."""
+    while error is not None:
+        if getattr(error, "errno", None) in CANNOT_WRITE or "disk is full" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
@@ -117,10 +130,24 @@ def _show(outcome: Outcome, current: Settings) -> None:
 
     console = Console()
     console.print(terminal.outcome(outcome.evaluation, outcome.verdict))
-    prefect_ui = current.prefect_api_url or f"PREFECT_HOME={current.home / 'prefect'} prefect server start"
-    tracking = current.tracking_uri
-    mlflow_ui = tracking if tracking.startswith("http") else f"mlflow ui --backend-store-uri {tracking}"
-    console.print(terminal.next_steps(_page(outcome, current), prefect_ui, mlflow_ui), soft_wrap=True)
+    home, tracking = shlex.quote(str(current.home / "prefect")), current.tracking_uri
+    prefect_ui = current.prefect_api_url or (
+        f"PREFECT_HOME={home} PREFECT_SERVER_ANALYTICS_ENABLED=false {_tool('prefect')} server start"
+    )
+    mlflow_ui = (
+        tracking
+        if tracking.startswith("http")
+        else f"MLFLOW_DISABLE_TELEMETRY=true {_tool('mlflow')} ui --backend-store-uri {shlex.quote(tracking)}"
+    )
+    model = outcome.candidate.name.removesuffix("-candidates")
+    promote = f"{_tool('tunegate')} promote {model}" if outcome.verdict.passed else None
+    console.print(terminal.next_steps(_page(outcome, current), prefect_ui, mlflow_ui, promote), soft_wrap=True)
+
+
+def _tool(name: str) -> str:
+    """A command of this environment as it can be pasted here, whether or not the environment is active."""
+    file = Path(sys.executable).parent / name
+    return shlex.quote(str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file))
 
 
 def _page(outcome: Outcome, current: Settings) -> Path:
@@ -140,23 +167,6 @@ def _answer(outcome: Outcome, current: Settings) -> dict[str, Any]:
 
 def _print_json(value: dict[str, Any]) -> None:
     click.echo(json.dumps(value, indent=1, sort_keys=True))
-
-
-def _log_file(current: Settings) -> Path:
-    return current.home / "logs" / "tunegate.log"
-
-
-def _log_to_file(current: Settings) -> None:
-    """Send what libraries have to say to a file: the terminal belongs to the display of stages."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    try:
-        handler = logging.FileHandler(private_folder(_log_file(current).parent) / _log_file(current).name)
-    except OSError as error:
-        raise StoreError(f"{current.home}: {error.strerror}; set TUNEGATE_HOME to a folder you can write to") from error
-    logging.basicConfig(
-        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
 
 
 def _fail(message: str, code: int) -> None:

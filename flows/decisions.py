@@ -12,6 +12,7 @@ import click
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
+from flows.log import log_to_file
 
 if TYPE_CHECKING:
     from conf.policy import Policy
@@ -130,8 +131,10 @@ COMMANDS: tuple[click.Command, ...] = (promote, approve, reject, rollback, statu
 
 
 def _prepared() -> Policy:
+    policy = load_policy()
     prepare_environment(settings())
-    return load_policy()
+    log_to_file(settings())
+    return policy
 
 
 def _code() -> str:

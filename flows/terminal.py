@@ -295,13 +295,14 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=True, header_style="dim")
 
 
-def next_steps(page: Path, prefect_ui: str, mlflow_ui: str) -> Text:
-    """Where to look next: the report's path, and the commands that open both UIs.
+def next_steps(page: Path, prefect_ui: str, mlflow_ui: str, promote: str | None = None) -> Text:
+    """Where to look next: the report's path, the commands that open both UIs, and the one that asks for a promotion.
 
     Print it with `soft_wrap=True`, so that a path or a command that is longer than the line can still be copied whole.
     """
     lines = Text("\nLook next\n")
     lines.append("  report      ", style="dim").append(str(page), style=f"bold link {page.absolute().as_uri()}")
-    for title, command in (("Prefect UI", prefect_ui), ("MLflow UI", mlflow_ui)):
+    steps = [("Prefect UI", prefect_ui), ("MLflow UI", mlflow_ui), *([("promote", promote)] if promote else [])]
+    for title, command in steps:
         lines.append(f"\n  {title:<12}", style="dim").append(command, style="bold")
     return lines

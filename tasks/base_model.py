@@ -150,6 +150,10 @@ def _local_folder(model: Model) -> Path:
 
 
 def _verify(model: Model, folder: Path) -> None:
+    if model.gguf_file and not (folder / model.gguf_file).is_file():
+        raise ModelError(
+            f"model.gguf_file: no such file: {folder / model.gguf_file}; correct it, or model_name_or_path"
+        )
     if model.sha256 is None:
         return
     weights = [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))

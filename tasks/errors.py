@@ -8,7 +8,7 @@
     │   └── DigestMismatch    1  a file is not the one its digest names
     ├── TrainingError         1  the training process ended badly
     ├── LedgerError           1  the chain of decisions is broken
-    ├── GateRefused           2  a gate or a critical expectation said no
+    ├── GateRefused           2  a critical expectation said no; what a gate says is a result, not an error
     └── PromotionRefused      2  a request, a decision or a proof that does not count
 
 A message is one line, names the file or field, and never quotes a value that may be personal.
@@ -54,7 +54,7 @@ class TrainingError(TunegateError):
 
 
 class GateRefused(TunegateError):
-    """A gate, or a critical expectation, that refused; `refusals` holds one line a gate."""
+    """Critical expectations that refused; `refusals` holds one line each."""
 
     exit_code = 2
 

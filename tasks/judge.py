@@ -28,11 +28,6 @@ def decide(evaluation: Evaluation, gates: tuple[Gate, ...]) -> tuple[GateResult,
     return tuple(_decide(evaluation, gate) for gate in gates)
 
 
-def refusals(verdict: Verdict) -> tuple[str, ...]:
-    """One line for each gate that refused, with its numbers."""
-    return tuple(result.reason for result in verdict.gates if not result.passed)
-
-
 def measured(evaluation: Evaluation, gate: Gate) -> float | None:
     """What the gate looks at, or None where a part of it is missing or not a finite number."""
     if gate.arm == "difference":

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import Field, ValidationError
 
 from conf.schema import digest_of
@@ -25,6 +25,7 @@ from tasks.errors import LedgerError
 from tasks.results import Frozen
 
 BEGINNING = "0" * 64
+LOCK_SECONDS = 120
 
 
 class Digests(Frozen):
@@ -62,7 +63,7 @@ class Requested(Frozen):
     model_id: str
     run_id: str
     digests: Digests
-    requested_by: str
+    requested_by: tuple[str, ...]
     policy: str
     expires_at: datetime
     attempt: str = ""
@@ -97,6 +98,13 @@ class Expired(Frozen):
     why: str
 
 
+class Moving(Frozen):
+    """An approved request takes effect: from here on it is ended whatever the clock and the policy say."""
+
+    kind: Literal["moving"] = "moving"
+    request: str
+
+
 class Promoted(Frozen):
     """The alias `champion` was moved to a version of the production model."""
 
@@ -108,7 +116,7 @@ class Promoted(Frozen):
 
 
 class RolledBack(Frozen):
-    """The alias `champion` was moved back to the version before."""
+    """The alias `champion` moves back to the version before; written first, so that a killed run can be ended."""
 
     kind: Literal["rolled_back"] = "rolled_back"
     model: str
@@ -128,7 +136,7 @@ class Enrolled(Frozen):
 
 
 Event = Annotated[
-    Requested | Decided | Refused | Expired | Promoted | RolledBack | Enrolled, Field(discriminator="kind")
+    Requested | Decided | Refused | Expired | Moving | Promoted | RolledBack | Enrolled, Field(discriminator="kind")
 ]
 
 
@@ -198,8 +206,14 @@ class Ledger:
     def busy(self) -> Iterator[None]:
         """Keep every other process from appending; may be nested."""
         private_folder(self.path.parent)
-        with self._lock:
+        try:
+            self._lock.acquire(timeout=LOCK_SECONDS)
+        except Timeout as error:
+            raise LedgerError(f"{self.path}: another process has held it for {LOCK_SECONDS} s; try again") from error
+        try:
             yield
+        finally:
+            self._lock.release()
 
     def _complete_lines(self) -> list[bytes]:
         content = self.path.read_bytes() if self.path.exists() else b""

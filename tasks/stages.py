@@ -101,10 +101,10 @@ STAGES: dict[str, Stage] = {
     ),
     "split": Stage(("tasks.split", "tasks.rows", "tasks.ingest.texts")),
     "base": Stage(("tasks.base_model",), ("transformers", "tokenizers", "torch", "gguf"), retries=2, timeout_hours=6),
-    "smoke": Stage(("tasks.train",), _TRAIN, tags=("gpu",)),
-    "train": Stage(("tasks.train",), _TRAIN, timeout_hours=168, tags=("gpu",)),
+    "smoke": Stage(("tasks.train", "tasks.rows"), _TRAIN, tags=("gpu",)),
+    "train": Stage(("tasks.train", "tasks.rows"), _TRAIN, timeout_hours=168, tags=("gpu",)),
     "evaluate": Stage(
-        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts"),
+        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows"),
         (*_TRAIN, "jinja2", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
         timeout_hours=24,
         tags=("gpu",),

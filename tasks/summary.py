@@ -58,7 +58,8 @@ def _(result: Base) -> str:
 
 @summary.register
 def _(result: SmokeTest) -> str:
-    return f"{result.steps} steps on {result.n_rows} rows, loss {result.first_loss:.2f} → {result.last_loss:.2f}"
+    losses = f"loss {result.first_loss:.2f} → {result.last_loss:.2f}"
+    return f"{result.steps} steps on {result.n_rows} rows, {losses}; a row with its loss mask: {result.report.path}"
 
 
 @summary.register

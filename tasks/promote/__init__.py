@@ -13,14 +13,16 @@ from typing import Any
 
 from conf.policy import Approver, Policy
 from conf.settings import Settings
-from tasks.errors import DigestMismatch, ModelError, PromotionRefused, StoreError
+from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
+    Digests,
     Enrolled,
     Entry,
     Event,
     Expired,
     Ledger,
+    Moving,
     Promoted,
     Proof,
     Refused,
@@ -78,6 +80,7 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
         PromotionRefused: a gate refused it, or no rule fits.
     """
     rule = rule_of(policy, model)
+    _end_what_was_killed(model, settings)
     for known, stands in requests(policy, settings):
         asked = requested(known)
         if asked.model == model and (stands.state == "approved" or (name and asked.attempt == name)):
@@ -88,6 +91,10 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
     candidates = f"{model}-candidates"
     digests = verified_digests(candidates, version, settings)
+    for known, stands in requests(policy, settings):
+        if stands.state == "rejected" and requested(known).digests == digests:
+            registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
+            raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
     if not verdict_of(candidates, version, settings).passed:
         raise PromotionRefused(f"{model}: a gate refused version {version}; no person is asked about it")
     entry = reg.get_model_version(candidates, version)
@@ -151,12 +158,13 @@ def decide(
     """
     ledger = Ledger.of(settings)
     entry, asked = find_request(ledger.entries(), name)
+    text = proofs.statement(attempt.kind, entry.digest, attempt.approver, attempt.reason.strip(), asked.digests)
+    signed = None if key is None else _signed(key, text)  # before the lock: it may ask for a passphrase
     now = datetime.now(UTC)
 
     def event(entries: tuple[Entry, ...]) -> Event:
-        def prove(approver: Approver, asked: Requested) -> Proof | None:
-            text = proofs.statement(attempt.kind, entry.digest, approver.name, attempt.reason.strip(), asked.digests)
-            return proof_of(approver, text, settings, now, code=code, key=key)
+        def prove(approver: Approver, _asked: Requested) -> Proof | None:
+            return proof_of(approver, text, settings, now, code=code, signed=signed)
 
         return judged(entries, entry.digest, attempt, policy, now, prove)
 
@@ -170,14 +178,21 @@ def decide(
     return standing(ledger.entries(), entry.digest, policy, now)
 
 
+def _signed(key: Path, text: bytes) -> Proof:
+    """A signature; of a key that cannot sign an empty one, which holds for nobody and so leaves its trace."""
+    try:
+        return proofs.sign(key, text)
+    except PromotionRefused:
+        return Proof(method="ssh", value="")
+
+
 def proof_of(
-    approver: Approver, text: bytes, settings: Settings, now: datetime, *, code: str | None, key: Path | None
+    approver: Approver, text: bytes, settings: Settings, now: datetime, *, code: str | None, signed: Proof | None
 ) -> Proof | None:
-    """The proof by key or code, verified; None where it does not hold."""
-    if key is not None:
-        proof = proofs.sign(key, text)
-        return proof if proofs.signature_holds(approver, text, proof) else None
-    if code is None or not approver.totp:
+    """The proof by signature or code, verified; None where it does not hold."""
+    if signed is not None:
+        return signed if proofs.signature_holds(approver, text, signed) else None
+    if code is None or not approver.totp or not proofs.has_secret(secrets_folder(settings), approver.name):
         return None
     step = proofs.step_of_code(secrets_folder(settings), approver.name, code, now)
     return None if step is None else proofs.code_proof(secrets_folder(settings), approver.name, text, step)
@@ -199,14 +214,14 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
             return _sealed(reg, ledger, entry.digest)
         if stands.state != "approved":
             raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
-        quiet = rule_of(policy, asked.model).quiet_hours
-        if quiet is not None and quiet.hold(now):
-            raise PromotionRefused(
-                f"{asked.model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
-            )
-        _refuse_if_changed(entry, asked, settings, ledger)
-        _refuse_forged_proofs(ledger.entries(), entry.digest, asked, policy, settings)
+        if not any(isinstance(e.event, Moving) and e.event.request == entry.digest for e in ledger.entries()):
+            _refuse_in_quiet_hours(asked.model, policy, now)
+            _refuse_if_changed(entry, asked, settings, ledger)
+            _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
+            ledger.append(Moving(request=entry.digest))
         version = registry.production_version(reg, asked, entry.digest, stands.approvals)
+        if verified_digests(asked.model, version, settings) != asked.digests:
+            raise DigestMismatch(f"{asked.model} version {version}: it is not what was approved; the champion stays")
         previous = registry.move_aliases(reg, asked, version)
         ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
         return _sealed(reg, ledger, entry.digest)
@@ -216,37 +231,76 @@ def rollback(
     model: str, reason: str, approver: str, policy: Policy, settings: Settings, *,
     code: str | None = None, key: Path | None = None,
 ) -> RolledBack:  # fmt: skip
-    """Make the previous champion the champion again, on one approver's word.
+    """Make the previous champion the champion again, on one approver's word; ends first what a killed run began.
 
     Raises:
-        DigestMismatch: the previous champion is not what it was.
+        DigestMismatch: the previous champion is not what was approved.
         PromotionRefused: there is none to go back to, or the proof does not count.
     """
     ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
+    unfinished = _end_rollback(reg, ledger, model)
+    if unfinished is not None:
+        return unfinished
+    champion = registry.alias(reg, model, registry.CHAMPION)
+    previous = registry.alias(reg, model, registry.PREVIOUS)
+    if champion is None or previous is None or champion == previous:
+        raise PromotionRefused(f"{model}: there is no previous champion to go back to")
+    digests = _approved_digests(ledger.entries(), model, previous)
+    if verified_digests(model, previous, settings) != digests:
+        raise DigestMismatch(f"{model} version {previous}: it is not what was approved; the champion stays")
+    text = proofs.statement("rolled_back", move_of(model, champion, previous), approver, reason.strip(), digests)
+    signed = None if key is None else _signed(key, text)
     with ledger.busy():
-        champion = registry.alias(reg, model, registry.CHAMPION)
-        previous = registry.alias(reg, model, registry.PREVIOUS)
-        if champion is None or previous is None or champion == previous:
-            raise PromotionRefused(f"{model}: there is no previous champion to go back to")
-        leaving = f"{model}/{champion}"
         entries = ledger.entries()
         person = policy.approver(approver) if approver in rule_of(policy, model).approvers else None
         why = "not an approver of this model" if person is None else ""
         why = why or ("a rollback needs a reason" if not reason.strip() else "")
         why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
-        text = proofs.statement("rolled_back", leaving, approver, reason.strip())
-        proof = proof_of(person, text, settings, now, code=code, key=key) if person and not why else None
+        proof = proof_of(person, text, settings, now, code=code, signed=signed) if person and not why else None
         why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
         if why or proof is None:
-            ledger.append(Refused(request=leaving, claimed=safe(approver), why=why))
+            ledger.append(Refused(request=move_of(model, champion, previous), claimed=safe(approver), why=why))
             raise PromotionRefused(f"{model}: {why}; nothing was changed")
-        verified_digests(model, previous, settings)  # what was changed since is nothing to go back to
-        registry.swap_back(reg, model, previous, champion)
         done = RolledBack(
             model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof
         )
         ledger.append(done, now=now)
+        registry.swap_back(reg, model, previous, champion)
         return done
+
+
+def move_of(model: str, champion: str, previous: str) -> str:
+    """What a rollback does, as it is signed."""
+    return f"{model}/{champion}->{previous}"
+
+
+def approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests | None:
+    """What was approved of a version of the production model; None where nobody ever approved it."""
+    asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+    promoted = [entry.event for entry in entries if isinstance(entry.event, Promoted)]
+    moves = [event for event in promoted if (event.model, event.version) == (model, version)]
+    return asked[moves[-1].request].digests if moves and moves[-1].request in asked else None
+
+
+def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests:
+    found = approved_digests(entries, model, version)
+    if found is None:
+        raise PromotionRefused(f"{model} version {version}: nobody ever approved it; the champion stays")
+    return found
+
+
+def _end_rollback(reg: Any, ledger: Ledger, model: str) -> RolledBack | None:
+    """End a rollback that is in the ledger and not in the registry; None where there is none."""
+    with ledger.busy():
+        moves = [entry.event for entry in ledger.entries() if isinstance(entry.event, Promoted | RolledBack)]
+        last = next((move for move in reversed(moves) if move.model == model), None)
+        if not isinstance(last, RolledBack):
+            return None
+        shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
+        if shown not in ((last.previous, last.version), (last.version, last.version)):
+            return None  # done, or moved by hand since: verify tells
+        registry.swap_back(reg, model, last.version, last.previous)
+        return last
 
 
 def enroll(name: str, policy: Policy, settings: Settings) -> str:
@@ -263,6 +317,14 @@ def enroll(name: str, policy: Policy, settings: Settings) -> str:
     return address
 
 
+def _end_what_was_killed(model: str, settings: Settings) -> None:
+    ledger, reg = Ledger.of(settings), client(settings)
+    _end_rollback(reg, ledger, model)
+    promoted = [e.event for e in ledger.entries() if isinstance(e.event, Promoted) and e.event.model == model]
+    if promoted:
+        _sealed(reg, ledger, promoted[-1].request)
+
+
 def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
     """Write the ledger entry's digest on the version that it promoted: a ledger that is cut later is found by it."""
     for entry in ledger.entries():
@@ -272,11 +334,17 @@ def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
     raise PromotionRefused(f"{request_digest[:SHOWN]}: not promoted")
 
 
+def _refuse_in_quiet_hours(model: str, policy: Policy, now: datetime) -> None:
+    quiet = rule_of(policy, model).quiet_hours
+    if quiet is not None and quiet.hold(now):
+        raise PromotionRefused(f"{model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}")
+
+
 def _refuse_if_changed(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
     """Every digest anew, at the moment of the move; any change voids the approval."""
     try:
         found = verified_digests(f"{asked.model}-candidates", asked.version, settings)
-    except (DigestMismatch, ModelError, StoreError) as error:
+    except DigestMismatch as error:  # an outage is no change
         ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
         raise PromotionRefused(f"{entry.digest[:SHOWN]}: {error}; the approval is void") from error
     if found != asked.digests:
@@ -285,15 +353,14 @@ def _refuse_if_changed(entry: Entry, asked: Requested, settings: Settings, ledge
 
 
 def _refuse_forged_proofs(
-    entries: tuple[Entry, ...], request_digest: str, asked: Requested, policy: Policy, settings: Settings
+    ledger: Ledger, request_digest: str, asked: Requested, policy: Policy, settings: Settings
 ) -> None:
-    for entry in entries:
+    for entry in ledger.entries():
         event = entry.event
-        if (
-            isinstance(event, Decided)
-            and event.request == request_digest
-            and not proof_holds(event, asked, policy, settings)
-        ):
+        if not isinstance(event, Decided) or event.request != request_digest:
+            continue
+        if not proof_holds(event, asked, policy, settings):
+            ledger.append(Expired(request=request_digest, why=f"the proof of {event.approver} does not hold"))
             raise PromotionRefused(f"{request_digest[:SHOWN]}: the proof of {event.approver} does not hold")
 
 

@@ -10,7 +10,7 @@ from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
-from tasks.promote import proof_holds, proofs, registry, secrets_folder
+from tasks.promote import approved_digests, move_of, proof_holds, proofs, registry, secrets_folder
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
 
@@ -37,10 +37,21 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
     found += _proofs(entries, policy, settings)
     registered = client(settings)
-    names = {model.name for model in registered.search_registered_models()} | set(_standing_versions(entries))
+    names = set(_registered(registered)) | set(_standing_versions(entries))
     for name in sorted(name for name in names if not name.endswith("-candidates")):
         found += _model(registered, name, entries, settings)
     return found
+
+
+def _registered(registered: Any) -> Iterator[str]:
+    """The names of all models, page by page."""
+    token = None
+    while True:
+        page = registered.search_registered_models(page_token=token)
+        yield from (model.name for model in page)
+        token = page.token
+        if not token:
+            return
 
 
 def _standing_versions(entries: tuple[Entry, ...]) -> dict[str, str]:
@@ -59,16 +70,17 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
         if isinstance(event, RolledBack):
             yield Finding(
                 f"entry {entry.number}",
-                _rollback_holds(event, policy, settings),
+                _rollback_holds(event, entries, policy, settings),
                 f"rolled back by {event.approver}, {event.proof.method}",
             )
 
 
-def _rollback_holds(event: RolledBack, policy: Policy, settings: Settings) -> bool:
-    approver = policy.approver(event.approver)
-    text = proofs.statement("rolled_back", f"{event.model}/{event.previous}", event.approver, event.reason)
-    if approver is None:
+def _rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
+    approver, digests = policy.approver(event.approver), approved_digests(entries, event.model, event.version)
+    if approver is None or digests is None:
         return False
+    move = move_of(event.model, event.previous, event.version)
+    text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
     if event.proof.method == "ssh":
         return proofs.signature_holds(approver, text, event.proof)
     return proofs.code_proof_holds(secrets_folder(settings), event.approver, text, event.proof)

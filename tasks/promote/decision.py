@@ -15,7 +15,7 @@ from typing import Literal
 
 from conf.policy import NAME, Approver, Policy, Rule
 from tasks.errors import PromotionRefused
-from tasks.ledger import Decided, Entry, Expired, Promoted, Proof, Refused, Requested, RolledBack
+from tasks.ledger import Decided, Entry, Expired, Moving, Promoted, Proof, Refused, Requested, RolledBack
 
 NOT_PROVEN = "wrong code or key"
 GUESSES = 5  # so many wrong codes in a row of this time lock a name for as long
@@ -68,21 +68,31 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     _, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind == "approved"))
+    state, why = _settled(events, request) or _open(asked, approvals, policy, now)
+    return Standing(state, approvals, why)
+
+
+def _settled(events: Sequence[object], request: str) -> tuple[State, str] | None:
+    """What the ledger says for good, whatever the clock and the policy say now."""
     if any(isinstance(e, Promoted) and e.request == request for e in events):
-        return Standing("promoted", approvals, "promoted")
+        return "promoted", "promoted"
     rejected = next((e for e in _decisions(events, request) if e.kind == "rejected"), None)
     if rejected is not None:
-        return Standing("rejected", approvals, f"rejected by {rejected.approver}")
+        return "rejected", f"rejected by {rejected.approver}"
     ended = next((e for e in events if isinstance(e, Expired) and e.request == request), None)
     if ended is not None:
-        return Standing("expired", approvals, ended.why)
+        return "expired", ended.why
+    moving = any(isinstance(e, Moving) and e.request == request for e in events)
+    return ("approved", "approved, and on its way") if moving else None
+
+
+def _open(asked: Requested, approvals: Sequence[str], policy: Policy, now: datetime) -> tuple[State, str]:
     if policy.digest() != asked.policy:
-        return Standing("expired", approvals, "the policy changed since; request it anew")
+        return "expired", "the policy changed since; request it anew"
     if now > asked.expires_at:
-        return Standing("expired", approvals, f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC")
-    rule = rule_of(policy, asked.model)
-    missing = _missing(rule, approvals)
-    return Standing("waiting", approvals, missing) if missing else Standing("approved", approvals, "approved")
+        return "expired", f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC"
+    missing = _missing(rule_of(policy, asked.model), approvals)
+    return ("waiting", missing) if missing else ("approved", "approved")
 
 
 def rule_of(policy: Policy, model: str) -> Rule:
@@ -154,10 +164,11 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
     stands = standing(entries, request, policy, now)
     rule = rule_of(policy, asked.model)
     decided = {e.approver for e in _decisions([entry.event for entry in entries], request)}
+    owners = {policy.person_of(login) for login in asked.requested_by}
     reasons = (
         (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
         (attempt.approver not in rule.approvers, "not an approver of this model"),
-        (policy.person_of(asked.requested_by) == attempt.approver, "nobody decides on their own run"),
+        (attempt.approver in owners, "nobody decides on their own run"),
         (attempt.approver in decided, "has decided already"),
         (not attempt.reason.strip(), "a decision needs a reason"),
         (attempt.candidate != asked.digests.adapter[:SHOWN], "the digest is not that of the candidate"),

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from conf.schema import Gate, digest_of
 from conf.settings import Settings
-from tasks.artifacts import Store
+from tasks.artifacts import Store, sha256_of
 from tasks.errors import DigestMismatch, ModelError
 from tasks.judge import decide
 from tasks.ledger import Digests
+from tasks.network import is_network
 from tasks.register.candidate import verdict_folder
-from tasks.register.record import LINEAGE, files_sha256
+from tasks.register.record import FORM, LINEAGE, files_sha256
 from tasks.register.runs import client
 from tasks.results import (
     Adapter,
@@ -53,12 +54,12 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
         adapter, base = run.result(lineage, "adapter", Adapter), run.result(lineage, "base", Base)
         split, evaluation = run.result(lineage, "split", Split), run.result(lineage, "evaluation", Evaluation)
         _refuse_broken_chain(run, lineage, split, base, adapter, evaluation)
-        verdict = Verdict.model_validate(run.read(f"{judged}/verdict.json"))
+        verdict = run.verdict(judged)
         recipe = run.read(f"{judged}/recipe.resolved.json")
         _refuse_other_gates(evaluation, verdict, recipe)
         found = Digests(
             adapter=adapter.weights.sha256,
-            files=_files_of(entry, Path(folder)),
+            files=_files_of(entry, adapter, base, recipe, Path(folder)),
             base=base.digest,
             split=split.digest,
             recipe=digest_of(recipe),
@@ -86,14 +87,19 @@ def verdict_of(model: str, version: str, settings: Settings) -> Verdict:
     entry = _version(registry, model, version)
     folder = verdict_folder(str(entry.tags.get("verdict_digest")), str(entry.tags.get("recipe_digest")))
     with tempfile.TemporaryDirectory() as local:
-        return Verdict.model_validate(_Run(registry, entry.run_id, Path(local)).read(f"{folder}/verdict.json"))
+        return _Run(registry, entry.run_id, Path(local)).verdict(folder)
 
 
-def started_by(model: str, version: str, settings: Settings) -> str:
-    """The account under which the version's run was started."""
-    registry = client(settings)
-    run = registry.get_run(_version(registry, model, version).run_id)
-    return str(run.data.tags.get("mlflow.user", "unknown"))
+def started_by(model: str, version: str, settings: Settings) -> tuple[str, ...]:
+    """The accounts that trained or judged the version: it is the own run of each of them.
+
+    Raises:
+        ModelError: the registry does not say, so that nobody could be refused.
+    """
+    accounts = str(_version(client(settings), model, version).tags.get("started_by", ""))
+    if not accounts:
+        raise ModelError(f"{model} version {version}: it does not say who started its run; run its recipe again")
+    return tuple(accounts.split(","))
 
 
 class _Run:
@@ -110,14 +116,19 @@ class _Run:
             file = Path(self.registry.download_artifacts(self.run_id, name, str(self.folder)))
             return json.loads(file.read_text(encoding="utf-8"))
         except (MlflowException, OSError, ValueError) as error:
-            raise ModelError(f"run {self.run_id}: its {name} is missing or unreadable") from error
+            _raise_outage(error)
+            raise DigestMismatch(f"run {self.run_id}: its {name} is missing or unreadable") from error
+
+    def verdict(self, folder: str) -> Verdict:
+        """What the gates said, by the folder that keeps it."""
+        return self.result({"verdict": self.read(f"{folder}/verdict.json")}, "verdict", Verdict)
 
     def result(self, lineage: Any, name: str, kind: type[R]) -> R:
         """One result of the lineage."""
         try:
             return kind.model_validate(lineage[name])
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"run {self.run_id}: its lineage.json holds no {name}") from error
+            raise DigestMismatch(f"run {self.run_id}: its record holds no {name} that can be read") from error
 
 
 def _version(registry: Any, model: str, version: str) -> Any:
@@ -126,15 +137,36 @@ def _version(registry: Any, model: str, version: str) -> Any:
     try:
         return registry.get_model_version(model, version)
     except MlflowException as error:
+        _raise_outage(error)
         raise ModelError(f"{model}: MLflow has no version {version} of it") from error
 
 
-def _files_of(entry: Any, folder: Path) -> str:
+def _files_of(entry: Any, adapter: Adapter, base: Base, recipe: Any, folder: Path) -> str:
+    """The digest of the model's files, which must be those of the adapter that was evaluated, asked in the same way."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     local = folder / "model"
     local.mkdir()
-    return files_sha256(Path(mlflow.artifacts.download_artifacts(entry.source, dst_path=str(local))))
+    try:
+        files = Path(mlflow.artifacts.download_artifacts(entry.source, dst_path=str(local)))
+        form = json.loads((files / FORM).read_text(encoding="utf-8"))
+    except (MlflowException, OSError, ValueError) as error:
+        _raise_outage(error)
+        raise DigestMismatch(f"{entry.name} version {entry.version}: its files are missing or unreadable") from error
+    found = {file.name: sha256_of(file) for file in files.iterdir() if file.name != FORM}
+    if found != {Path(file.path).name: file.sha256 for file in adapter.files}:
+        raise DigestMismatch(f"{entry.name} version {entry.version}: its files are not those that were evaluated")
+    asked = {name: recipe[name] for name in ("model", "prompt", "quantization")}
+    if {name: form.get(name) for name in asked} != asked or form.get("base") != base.model_dump(mode="json"):
+        raise DigestMismatch(f"{entry.name} version {entry.version}: it is asked in another way than it was evaluated")
+    return files_sha256(files)
+
+
+def _raise_outage(error: Exception) -> None:
+    """An outage says nothing about a candidate: it must not look like a change of it."""
+    if is_network(error):
+        raise ModelError(f"MLflow or its store of artifacts is away ({type(error).__name__}); try again") from error
 
 
 def _refuse_broken_chain(
@@ -158,7 +190,10 @@ def _refuse_broken_chain(
 
 
 def _refuse_other_gates(evaluation: Evaluation, verdict: Verdict, recipe: Any) -> None:
-    gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
+    try:
+        gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DigestMismatch("recipe: its gates cannot be read") from error
     if verdict.gates != decide(evaluation, gates) or verdict.parents != (evaluation.digest,):
         raise DigestMismatch("verdict: it is not what the recipe's gates say of this evaluation")
     if verdict.passed != all(gate.passed for gate in verdict.gates):

@@ -22,7 +22,7 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> 
             "",
             f"Request `{entry.digest[:SHOWN]}`, {stands.state}: {stands.why}.",
             f"Candidate `{digests.adapter[:SHOWN]}` (type these digits). Bound to {bound}.",
-            f"Started by {asked.requested_by}; expires {asked.expires_at:%Y-%m-%d %H:%M} UTC. "
+            f"Started by {', '.join(asked.requested_by)}; expires {asked.expires_at:%Y-%m-%d %H:%M} UTC. "
             f"Its report.html lies in MLflow run {asked.run_id}.",
         ]
     )

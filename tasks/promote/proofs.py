@@ -77,11 +77,18 @@ def enroll(folder: Path, name: str) -> str:
     """Make a new secret for the approver's codes; return the `otpauth://` address for their authenticator app."""
     secret = pyotp.random_base32()
     file = private_folder(folder) / f"{name}.totp"
+    if file.exists():  # what it proved stays provable, and it proves nothing new
+        file.rename(file.with_name(f"{name}@{secrets.token_hex(4)}.retired"))
     aside = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     aside.touch(mode=0o600)
     aside.write_text(secret, encoding="ascii")
     aside.replace(file)
     return pyotp.TOTP(secret, interval=PERIOD_SECONDS).provisioning_uri(name=name, issuer_name="tunegate")
+
+
+def has_secret(folder: Path, name: str) -> bool:
+    """Whether the approver was enrolled."""
+    return (folder / f"{name}.totp").is_file()
 
 
 def step_of_code(folder: Path, name: str, code: str, now: datetime) -> int | None:
@@ -93,21 +100,26 @@ def step_of_code(folder: Path, name: str, code: str, now: datetime) -> int | Non
     totp = pyotp.TOTP(_secret(folder, name), interval=PERIOD_SECONDS)
     current = int(now.timestamp()) // PERIOD_SECONDS
     steps = range(current - DRIFT_STEPS, current + DRIFT_STEPS + 1)
-    return next((step for step in steps if hmac.compare_digest(totp.at(step * PERIOD_SECONDS), code.strip())), None)
+    typed = code.strip().encode()
+    return next((s for s in steps if hmac.compare_digest(totp.at(s * PERIOD_SECONDS).encode(), typed)), None)
 
 
 def code_proof(folder: Path, name: str, text: bytes, step: int) -> Proof:
     """The proof that a right code stood under this decision."""
-    return Proof(method="totp", value=_mac(folder, name, text, step), step=step)
+    return Proof(method="totp", value=_mac(_secret(folder, name), text, step), step=step)
 
 
 def code_proof_holds(folder: Path, name: str, text: bytes, proof: Proof) -> bool:
-    """Whether the secret's owner proved exactly this text."""
-    return proof.step is not None and hmac.compare_digest(proof.value, _mac(folder, name, text, proof.step))
+    """Whether an owner of the name's secret, today's or a retired one, proved exactly this text."""
+    files = [folder / f"{name}.totp", *folder.glob(f"{name}@*.retired")]
+    found = [file.read_text(encoding="ascii").strip() for file in files if file.is_file()]
+    return proof.step is not None and any(
+        hmac.compare_digest(proof.value.encode(), _mac(secret, text, proof.step).encode()) for secret in found
+    )
 
 
-def _mac(folder: Path, name: str, text: bytes, step: int) -> str:
-    return hmac.new(_secret(folder, name).encode(), f"{step}\0".encode() + text, hashlib.sha256).hexdigest()
+def _mac(secret: str, text: bytes, step: int) -> str:
+    return hmac.new(secret.encode(), f"{step}\0".encode() + text, hashlib.sha256).hexdigest()
 
 
 def _secret(folder: Path, name: str) -> str:

@@ -59,22 +59,24 @@ def swap_back(registry: Any, name: str, version: str, previous: str) -> None:
 
 
 def alias(registry: Any, name: str, wanted: str) -> str | None:
-    """The version under an alias, or None."""
+    """The version under an alias, or None; an outage is an error, and no answer."""
     from mlflow.exceptions import MlflowException
 
     try:
         aliases = registry.get_registered_model(name).aliases
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         return None
     return {str(key): str(value) for key, value in aliases.items()}.get(wanted)
 
 
 def _copies(registry: Any, asked: Requested) -> list[Any]:
-    """Versions of the production model that no request claims, with the digests of this candidate."""
-    wanted = {"files_sha256": asked.digests.files, "verdict_digest": asked.digests.verdict}
+    """Versions of the production model that no request claims, copied from this candidate."""
+    source = f"models:/{asked.model}-candidates/{asked.version}"
     return [
         v for v in registry.search_model_versions(f"name = '{asked.model}'")
-        if REQUEST_TAG not in v.tags and all(v.tags.get(tag) == value for tag, value in wanted.items())
+        if REQUEST_TAG not in v.tags and v.source == source
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Never touches the production model: only a promotion may.
 
 from __future__ import annotations
 
+import getpass
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
 from tasks.register.record import FILES_TAG, LINEAGE
-from tasks.register.runs import client
+from tasks.register.runs import USER_TAG, client
 from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
 
 CHALLENGER = "challenger"
@@ -56,6 +57,7 @@ def register_candidate(
         "files_sha256": registry.get_logged_model(recorded.model_id).tags[FILES_TAG],
         "evaluation_digest": evaluation.digest,
         "verdict_digest": verdict.digest,
+        "started_by": ",".join(sorted({getpass.getuser(), registry.get_run(recorded.run_id).data.tags[USER_TAG]})),
         "validation_status": "pending" if verdict.passed else "rejected",
     }
     version = _version_of(registry, name, recorded.model_id)

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, meta
+from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import SandboxedEnvironment
 
 from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
+from tasks.evaluate.arms import stop_ids
 from tasks.register.record import FILES_TAG, FORM, files_sha256
 from tasks.register.runs import client
 from tasks.results import Base
@@ -39,29 +40,44 @@ class Answerer:
         self._user = prompt.user or "{{ prompt }}"
 
     def columns(self) -> set[str]:
-        """The columns of a row that the prompt's templates name."""
-        return meta.find_undeclared_variables(self._environment.parse(f"{self._user}{self._prompt.system or ''}"))
+        """The columns of a row that the prompt's templates name; those behind `row["…"]` are not among them."""
+        named = meta.find_undeclared_variables(self._environment.parse(f"{self._user}{self._prompt.system or ''}"))
+        return named - {"row"}
 
     def answer(self, row: Mapping[str, str]) -> str:
-        """The answer to one row, without special tokens."""
-        import torch
+        """The answer to one row, without special tokens.
 
-        question = self._environment.from_string(self._user).render(row)
+        Raises:
+            RecipeError: a template needs a column that the row does not have.
+        """
+        import torch
+        from transformers import GenerationConfig
+
+        question = self._render(self._user, row)
         messages: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
         if self._prompt.system:
-            system = self._environment.from_string(self._prompt.system).render(row)
-            messages.insert(0, {"role": "system", "content": system})
+            messages.insert(0, {"role": "system", "content": self._render(self._prompt.system, row)})
         device = self._model.device
         ids = torch.tensor([encode_prompt(messages, self._prompt, self._tokenizer)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=getattr(torch, self._dtype)):
             generated = self._model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=self._limit,
-                do_sample=False,
-                pad_token_id=self._tokenizer.pad_token_id,
+                # plainly greedy, as in the evaluation: the base's own configuration may punish repetition
+                generation_config=GenerationConfig(
+                    max_new_tokens=self._limit,
+                    do_sample=False,
+                    eos_token_id=sorted(stop_ids(self._model, self._tokenizer)),
+                    pad_token_id=self._tokenizer.pad_token_id,
+                ),
             )
         return str(self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+
+    def _render(self, template: str, row: Mapping[str, str]) -> str:
+        try:
+            return self._environment.from_string(template).render({"row": row, **row})
+        except TemplateError as error:
+            raise RecipeError(f"the prompt needs other columns than {', '.join(sorted(row))}: {error}") from None
 
 
 def load_answerer(model_uri: str, current: Settings) -> Answerer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Any
 
 from conf.settings import Settings
 from tasks.errors import TunegateError
 
 KEY_TAG = "tunegate.adapter_key"
+USER_TAG = "mlflow.user"
 
 
 def client(settings: Settings) -> Any:
@@ -31,7 +33,8 @@ def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) 
     if found:
         mlflow.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
-    return str(mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=run_name).info.run_id)
+    tags = {KEY_TAG: key, USER_TAG: getpass.getuser()}  # MLflow's client does not set the user by itself
+    return str(mlflow.create_run(experiment, tags=tags, run_name=run_name).info.run_id)
 
 
 def run_stands(settings: Settings, run_id: str) -> bool:

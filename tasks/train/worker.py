@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     """Train, save and describe.
 
     Raises:
-        DataError: a row is longer than max_length, or none carries loss.
+        DataError: a row is longer than max_length, or the loss is no number.
     """
     import torch
     from transformers import set_seed

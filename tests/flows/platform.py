@@ -93,6 +93,7 @@ def platform(place: Place) -> Iterator[Platform]:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         log.close()
 
 

@@ -5,11 +5,12 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from conf.load import load_policy
 from conf.policy import Policy
 from conf.settings import Settings, environment, settings
 from tasks import promote as promotion
-from tasks.errors import ModelError, PromotionRefused
+from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Entry, Ledger, Promoted, Refused, Requested
 from tasks.promote import Attempt, registry
 from tasks.promote.audit import verify
+from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -33,6 +35,14 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 APPROVER = "first-approver"
+
+
+class Killed(BaseException):
+    """What no code of ours can catch by mistake."""
+
+
+def kill(*_: object, **__: object) -> None:
+    raise Killed
 
 
 class House:
@@ -67,6 +77,9 @@ class House:
 
     def alias(self, name: str) -> str | None:
         return registry.alias(self.registry, "tiny", name)
+
+    def ledger_requests(self) -> list[Entry]:
+        return [entry for entry in self.ledger.entries() if isinstance(entry.event, Requested)]
 
     def bad_findings(self) -> list[str]:
         return [f"{f.subject}: {f.what}" for f in verify(self.policy, self.settings) if not f.holds]
@@ -149,7 +162,13 @@ def test_a_person_decides_in_the_form_of_a_suspended_run(house: House) -> None:
         server.wait_for_state(run, "Completed")
     assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
     events = [type(e.event).__name__ for e in house.ledger.entries() if entry.digest in (e.digest, request_of(e))]
-    assert events == ["Requested", "Refused", "Decided", "Promoted"]  # the form that was replayed counted once
+    assert events == [
+        "Requested",
+        "Refused",
+        "Decided",
+        "Moving",
+        "Promoted",
+    ]  # the form that was replayed counted once
     assert house.bad_findings() == []
 
 
@@ -161,18 +180,65 @@ def last_event(house: House) -> str:
     return house.ledger.entries()[-1].event.model_dump_json()
 
 
-def test_a_champion_is_rolled_back_within_seconds(house: House) -> None:
+def test_a_champion_is_rolled_back_by_one_command(house: House) -> None:
     code = house.code()
-    began = time.monotonic()
     done = house.place.command("rollback", "tiny", "--as", APPROVER, "--reason", "wrong answers", typed=f"{code}\n")
-    took = time.monotonic() - began
     assert done.stdout == "tiny version 1 is the champion again\n", done.stderr
     assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
     assert house.bad_findings() == []
-    assert took < 15  # five on a quiet machine; what a test may promise on a busy one
     replayed = house.place.command("rollback", "tiny", "--as", APPROVER, "--reason", "again", typed=f"{code}\n")
     assert (replayed.returncode, house.alias("champion")) == (2, "1")
     assert "used already" in replayed.stderr
+
+
+def test_a_rollback_that_was_killed_is_ended_and_not_undone_by_the_next(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("tiny", "and back", APPROVER, house.policy, house.settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "swap_back", kill)
+        with pytest.raises(Killed):
+            promotion.rollback(*words, code=house.code())
+    assert house.alias("champion") == "1"
+    assert promotion.rollback(*words).version == "2"  # what was proven is ended without another proof
+    assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+    promotion.rollback(*words, code=house.code())
+    assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+    assert house.bad_findings() == []
+
+
+def test_nothing_is_rolled_back_to_what_nobody_approved(house: House) -> None:
+    planted = house.registry.copy_model_version("models:/tiny-candidates/2", "tiny")
+    house.registry.set_registered_model_alias("tiny", "previous", planted.version)
+    with pytest.raises(PromotionRefused, match=f"version {planted.version}: nobody ever approved it"):
+        promotion.rollback("tiny", "back", APPROVER, house.policy, house.settings, code=house.code())
+    house.registry.set_registered_model_alias("tiny", "previous", "2")
+    house.registry.delete_model_version("tiny", planted.version)
+
+
+def test_other_weights_under_the_tags_of_an_honest_version_are_refused(house: House) -> None:
+    honest, other = (house.registry.get_model_version("tiny-candidates", version) for version in ("1", "2"))
+    files = {"files_sha256": other.tags["files_sha256"]}
+    forged = house.registry.create_model_version(
+        "tiny-candidates", other.source, run_id=honest.run_id, tags={**honest.tags, **files}
+    )
+    with pytest.raises(DigestMismatch, match="its files are not those that were evaluated"):
+        verified_digests("tiny-candidates", forged.version, house.settings)
+    house.registry.delete_model_version("tiny-candidates", forged.version)
+
+
+def test_nobody_decides_on_a_run_that_they_started(house: House) -> None:
+    own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [getpass.getuser()]}
+    policy = Policy.model_validate_json(json.dumps({**house.policy.model_dump(mode="json"), "approvers": [own]}))
+    started = promotion.requested(house.ledger_requests()[0]).requested_by
+    assert started == (getpass.getuser(),)
+    asked = promotion.requested(house.ledger_requests()[0]).model_copy(
+        update={"policy": policy.digest(), "expires_at": datetime.now(UTC) + timedelta(hours=1)}
+    )
+    entry = house.ledger.append(asked)
+    attempt = Attempt("approved", APPROVER, asked.digests.adapter[:12], "mine")
+    with pytest.raises(PromotionRefused, match="nobody decides on their own run"):
+        promotion.decide(entry.digest, attempt, policy, house.settings, code=house.code())
 
 
 def test_an_alias_that_was_moved_by_hand_is_found(house: House) -> None:
@@ -216,21 +282,22 @@ def test_a_champion_that_was_changed_since_is_found(house: House, what: str) -> 
     assert house.bad_findings() == []
 
 
-def candidate(house: House, seed: int) -> tuple[Entry, Requested]:
-    done = house.place.run("--set", f"training.seed={seed}")
+def candidate(house: House, max_new_tokens: int) -> tuple[Entry, Requested]:
+    """Another candidate: the first adapter, evaluated in another way; no training is done again for it."""
+    done = house.place.run("--set", f"evaluation.max_new_tokens={max_new_tokens}")
     assert done.returncode == 0, done.stdout + done.stderr
     return house.request()
 
 
 def test_an_adapter_that_was_edited_after_its_approval_voids_it(house: House) -> None:
-    entry, asked = candidate(house, 8)
+    entry, asked = candidate(house, 9)
     house.approve(entry, asked)
     version = house.registry.get_model_version("tiny-candidates", asked.version)
     folder = Path(house.registry.get_logged_model(version.source.removeprefix("models:/")).artifact_location[7:])
     file, copy = folder / "adapter_model.safetensors", folder.parent / "kept"
     shutil.copy(file, copy)
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    with pytest.raises(PromotionRefused, match="its files is not the one that was registered; the approval is void"):
+    with pytest.raises(PromotionRefused, match="its files are not those that were evaluated; the approval is void"):
         promotion.promote(entry.digest, house.policy, house.settings)
     shutil.copy(copy, file)
     with pytest.raises(PromotionRefused, match="expired: the candidate changed after it was requested"):
@@ -253,14 +320,19 @@ def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
     assert found.endswith(f"approved by {APPROVER}, totp")
 
 
-def test_a_person_rejects_and_the_candidate_stays_rejected(house: House) -> None:
+def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = house.ledger.path.read_bytes().splitlines(keepends=True)
-    house.ledger.path.write_bytes(b"".join(lines[:-1]))  # without the forged line of the test before
+    house.ledger.path.write_bytes(b"".join(lines[:-2]))  # without the forged line of the test before, and its end
     entry, asked = house.request()
     attempt = Attempt("rejected", APPROVER, asked.digests.adapter[:12], "worse on cards")
-    stands = promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
-    assert stands.state == "rejected"
-    again = house.place.run("--set", "training.seed=8")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "close", kill)
+        with pytest.raises(Killed):
+            promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
+    with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}; it is not asked about again"):
+        house.request()
+    assert promotion.where(entry, house.policy, house.settings).state == "rejected"
+    again = house.place.run("--set", "evaluation.max_new_tokens=9")
     assert again.returncode == 0, again.stdout + again.stderr
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}"):
@@ -268,7 +340,7 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House) -> None
 
 
 def test_quiet_hours_hold_a_promotion_back(house: House) -> None:
-    candidate(house, 9)
+    candidate(house, 10)
     hours = {"start": "00:00", "end": "23:59", "timezone": "UTC"}
     rule = {**house.policy.rules[0].model_dump(mode="json"), "quiet_hours": hours}
     quiet = Policy.model_validate_json(json.dumps({**house.policy.model_dump(mode="json"), "rules": [rule]}))
@@ -290,10 +362,6 @@ STEPS = (
     "set_registered_model_alias",
     "delete_registered_model_alias",
 )
-
-
-class Killed(BaseException):
-    """What no code of ours can catch by mistake."""
 
 
 def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(

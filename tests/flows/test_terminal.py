@@ -260,3 +260,10 @@ def test_the_next_steps_keep_the_path_and_both_commands_whole() -> None:
     assert any(line.endswith(f" {page}") for line in lines)
     assert any(line.endswith(f" {prefect}") for line in lines)
     assert any(line.endswith(f" {mlflow}") for line in lines)
+    assert "promote" not in "".join(lines)
+
+
+def test_a_passed_run_tells_how_to_ask_for_its_promotion() -> None:
+    console = log()
+    console.print(next_steps(Path("/report.html"), "prefect", "mlflow", "tunegate promote demo"), soft_wrap=True)
+    assert written(console).splitlines()[-1] == "  promote     tunegate promote demo"

@@ -86,7 +86,7 @@ LINES: list[tuple[Result, str]] = [
     ),
     (
         SmokeTest(key=KEY, report=FILE, n_rows=100, steps=4, first_loss=2.913, last_loss=2.207),
-        "4 steps on 100 rows, loss 2.91 → 2.21",
+        "4 steps on 100 rows, loss 2.91 → 2.21; a row with its loss mask: stage/k/file",
     ),
     (ADAPTER, "300 steps, 303,412 tokens, validation loss 0.143 at step 240"),
     (ADAPTER.model_copy(update={"eval_loss": None}), "300 steps, 303,412 tokens"),

@@ -31,7 +31,7 @@ class Desk:
         self.entries: list[Entry] = []
         values = {
             "model": "bank", "version": "3", "model_id": "m-1", "run_id": "run", "digests": DIGESTS,
-            "requested_by": "trainer", "policy": policy.digest(), "expires_at": NOW + timedelta(hours=72),
+            "requested_by": ("trainer",), "policy": policy.digest(), "expires_at": NOW + timedelta(hours=72),
         }  # fmt: skip
         self.request = self.write(Requested(**{**values, **asked})).digest
 
@@ -100,7 +100,7 @@ def test_someone_who_is_not_on_the_list_decides_nothing() -> None:
 
 @pytest.mark.parametrize("kind", ["approved", "rejected"])
 def test_nobody_decides_on_their_own_run(kind: str) -> None:
-    desk = Desk(policy(), requested_by="ann.login")
+    desk = Desk(policy(), requested_by=("trainer", "ann.login"))
     assert why(desk.decide("ann", kind)) == "nobody decides on their own run"
     assert isinstance(desk.decide("bob"), Decided)
 

@@ -88,7 +88,7 @@ def test_a_code_is_right_in_its_half_minute_and_the_two_beside_it(tmp_path: Path
     assert found == {-90: None, -60: None, -30: step - 1, 0: step, 30: step + 1, 60: None, 90: None}
 
 
-@pytest.mark.parametrize("code", ["", "000000", "12345", "abcdef", "1234567"])
+@pytest.mark.parametrize("code", ["", "000000", "12345", "abcdef", "1234567", "\uff11\uff12\uff13\uff14\uff15\uff16"])
 def test_a_wrong_code_is_none(tmp_path: Path, code: str) -> None:
     proofs.enroll(tmp_path, "ann")
     if code == code_at(tmp_path, NOW):
@@ -117,9 +117,10 @@ def test_a_secret_is_for_its_owner_alone_and_a_new_one_replaces_it(tmp_path: Pat
     file = tmp_path / "ann.totp"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() in address
-    old = file.read_text()
+    old, before = file.read_text(), proofs.code_proof(tmp_path, "ann", TEXT, 7)
     proofs.enroll(tmp_path, "ann")
     assert file.read_text() != old
+    assert proofs.code_proof_holds(tmp_path, "ann", TEXT, before)  # what the old one proved stays proven
     file.chmod(0o644)
     with pytest.raises(PromotionRefused, match="others may read this secret"):
         proofs.step_of_code(tmp_path, "ann", "000000", NOW)

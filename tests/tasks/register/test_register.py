@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import subprocess
@@ -13,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from conf.schema import Recipe
+from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, ModelError, TunegateError
+from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
 from tasks.register import open_run, record_run, register_candidate
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
@@ -347,6 +348,7 @@ def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> 
         "adapter_sha256": house.adapter.weights.sha256,
         "files_sha256": house.mlflow.get_logged_model(recorded.model_id).tags["tunegate.files_sha256"],
         "evaluation_digest": house.evaluation.digest,
+        "started_by": getpass.getuser(),
         "verdict_digest": house.verdict(passed=True).digest,
         "validation_status": "pending",
     }
@@ -455,6 +457,15 @@ def test_a_version_and_a_logged_model_are_loaded_too(
 
 
 @pytest.mark.parametrize("uri", ["models:/answers-candidates@champion", "models:/nothing/1", "models:/m-0", "nonsense"])
+def test_a_template_may_name_columns_that_are_no_identifiers() -> None:
+    prompt = Prompt(user='{{ row["Ticket text"] }} {{ product }}', assistant="{{ answer }}")
+    answerer = Answerer(None, None, prompt, QUANTIZATION, 8)
+    assert answerer.columns() == {"product"}
+    assert answerer._render(prompt.user or "", {"Ticket text": "No signal", "product": "tv"}) == "No signal tv"
+    with pytest.raises(RecipeError, match="other columns than product"):
+        answerer._render(prompt.user or "", {"product": "tv"})
+
+
 def test_a_name_that_the_registry_does_not_know_is_one_clear_line(
     uri: str, house: House, challenger: tuple[Candidate, Recorded]
 ) -> None:

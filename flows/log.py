@@ -1,0 +1,29 @@
+"""The log of the command line: what libraries have to say goes to a file, for the terminal is a person's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from conf.settings import Settings
+from tasks.artifacts import private_folder
+from tasks.errors import StoreError
+
+
+def log_file(current: Settings) -> Path:
+    """Where the log lies."""
+    return current.home / "logs" / "tunegate.log"
+
+
+def log_to_file(current: Settings) -> None:
+    """Send what libraries have to say to a file: the terminal belongs to the display of stages."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    try:
+        handler = logging.FileHandler(private_folder(log_file(current).parent) / log_file(current).name)
+    except OSError as error:
+        raise StoreError(f"{current.home}: {error.strerror}; set TUNEGATE_HOME to a folder you can write to") from error
+    logging.basicConfig(
+        handlers=[handler], level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
+    )
+    logging.captureWarnings(True)
