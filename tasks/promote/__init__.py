@@ -214,14 +214,13 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
             return _sealed(reg, ledger, entry.digest)
         if stands.state != "approved":
             raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
+        _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
         if not any(isinstance(e.event, Moving) and e.event.request == entry.digest for e in ledger.entries()):
             _refuse_in_quiet_hours(asked.model, policy, now)
-            _refuse_if_changed(entry, asked, settings, ledger)
-            _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
+            _refuse_if_changed(entry, asked, f"{asked.model}-candidates", asked.version, settings, ledger)
             ledger.append(Moving(request=entry.digest))
         version = registry.production_version(reg, asked, entry.digest, stands.approvals)
-        if verified_digests(asked.model, version, settings) != asked.digests:
-            raise DigestMismatch(f"{asked.model} version {version}: it is not what was approved; the champion stays")
+        _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
         previous = registry.move_aliases(reg, asked, version)
         ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
         return _sealed(reg, ledger, entry.digest)
@@ -340,10 +339,12 @@ def _refuse_in_quiet_hours(model: str, policy: Policy, now: datetime) -> None:
         raise PromotionRefused(f"{model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}")
 
 
-def _refuse_if_changed(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
-    """Every digest anew, at the moment of the move; any change voids the approval."""
+def _refuse_if_changed(
+    entry: Entry, asked: Requested, name: str, version: str, settings: Settings, ledger: Ledger
+) -> None:
+    """Every digest of a version anew, at the moment of the move; any change voids the approval."""
     try:
-        found = verified_digests(f"{asked.model}-candidates", asked.version, settings)
+        found = verified_digests(name, version, settings)
     except DigestMismatch as error:  # an outage is no change
         ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
         raise PromotionRefused(f"{entry.digest[:SHOWN]}: {error}; the approval is void") from error

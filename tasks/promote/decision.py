@@ -68,7 +68,8 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     _, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind == "approved"))
-    state, why = _settled(events, request) or _open(asked, approvals, policy, now)
+    moving = any(isinstance(e, Moving) and e.request == request for e in events)
+    state, why = _settled(events, request) or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why)
 
 
@@ -80,16 +81,16 @@ def _settled(events: Sequence[object], request: str) -> tuple[State, str] | None
     if rejected is not None:
         return "rejected", f"rejected by {rejected.approver}"
     ended = next((e for e in events if isinstance(e, Expired) and e.request == request), None)
-    if ended is not None:
-        return "expired", ended.why
-    moving = any(isinstance(e, Moving) and e.request == request for e in events)
-    return ("approved", "approved, and on its way") if moving else None
+    return None if ended is None else ("expired", ended.why)
 
 
-def _open(asked: Requested, approvals: Sequence[str], policy: Policy, now: datetime) -> tuple[State, str]:
-    if policy.digest() != asked.policy:
+def _open(
+    asked: Requested, approvals: Sequence[str], policy: Policy, now: datetime, *, moving: bool
+) -> tuple[State, str]:
+    """A move that began is ended whatever the clock says; it too takes enough approvals of people who may approve."""
+    if policy.digest() != asked.policy and not moving:
         return "expired", "the policy changed since; request it anew"
-    if now > asked.expires_at:
+    if now > asked.expires_at and not moving:
         return "expired", f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC"
     missing = _missing(rule_of(policy, asked.model), approvals)
     return ("waiting", missing) if missing else ("approved", "approved")

@@ -9,7 +9,7 @@ import pytest
 
 from conf.policy import Policy
 from tasks.errors import PromotionRefused
-from tasks.ledger import BEGINNING, Decided, Digests, Entry, Event, Expired, Promoted, Proof, Refused, Requested
+from tasks.ledger import BEGINNING, Decided, Digests, Entry, Event, Expired, Moving, Promoted, Proof, Refused, Requested
 from tasks.promote.decision import GUESS_MINUTES, GUESSES, NOT_PROVEN, Attempt, find_request, judged, locked, standing
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -176,6 +176,23 @@ def test_another_policy_voids_what_was_decided_under_the_old_one() -> None:
     desk.decide("ann")
     desk.policy = policy(needed=1)
     assert desk.state() == ("expired", "the policy changed since; request it anew")
+
+
+def test_a_move_that_began_is_ended_late_and_takes_its_approvals_all_the_same() -> None:
+    desk = Desk(policy(needed=2))
+    desk.write(Moving(request=desk.request))
+    late = NOW + timedelta(hours=100)
+    assert desk.state(late) == (
+        "waiting",
+        "0 of 2 approvals; may approve: ann, bob, cem",
+    )  # a forged line moves nothing
+    desk.entries.pop()
+    desk.decide("ann")
+    desk.decide("bob")
+    desk.write(Moving(request=desk.request))
+    assert desk.state(late) == ("approved", "approved")
+    desk.policy = policy(needed=3)
+    assert desk.state(late)[0] == "waiting"
 
 
 def test_a_request_that_was_voided_stays_so() -> None:

@@ -457,15 +457,6 @@ def test_a_version_and_a_logged_model_are_loaded_too(
 
 
 @pytest.mark.parametrize("uri", ["models:/answers-candidates@champion", "models:/nothing/1", "models:/m-0", "nonsense"])
-def test_a_template_may_name_columns_that_are_no_identifiers() -> None:
-    prompt = Prompt(user='{{ row["Ticket text"] }} {{ product }}', assistant="{{ answer }}")
-    answerer = Answerer(None, None, prompt, QUANTIZATION, 8)
-    assert answerer.columns() == {"product"}
-    assert answerer._render(prompt.user or "", {"Ticket text": "No signal", "product": "tv"}) == "No signal tv"
-    with pytest.raises(RecipeError, match="other columns than product"):
-        answerer._render(prompt.user or "", {"product": "tv"})
-
-
 def test_a_name_that_the_registry_does_not_know_is_one_clear_line(
     uri: str, house: House, challenger: tuple[Candidate, Recorded]
 ) -> None:
@@ -529,6 +520,15 @@ def test_a_base_that_is_not_in_the_store_is_refused_by_its_name(
     elsewhere = Settings(**{**vars(house.settings), "store": str(tmp_path / "empty")})
     with pytest.raises(ModelError, match=r"its base tiny is not in the store .*/empty; run its recipe again"):
         load_answerer(challenger[0].model_uri, elsewhere)
+
+
+def test_a_template_may_name_columns_that_are_no_identifiers() -> None:
+    prompt = Prompt(user='{{ row["Ticket text"] }} {{ product }}', assistant="{{ answer }}")
+    answerer = Answerer(None, None, prompt, QUANTIZATION, 8)
+    assert answerer.columns() == {"product"}
+    assert answerer._render(prompt.user or "", {"Ticket text": "No signal", "product": "tv"}) == "No signal tv"
+    with pytest.raises(RecipeError, match="other columns than product"):
+        answerer._render(prompt.user or "", {"product": "tv"})
 
 
 def test_no_pickle_is_among_the_artifacts(house: House, challenger: tuple[Candidate, Recorded]) -> None:
