@@ -131,6 +131,10 @@ class _Document:
         dotted = ".".join(_short(part) for part in loc)
         self.problems.append(Problem("--set" if line is None else self.file, line, dotted, message))
 
+    def refusal(self) -> BadRecipe:
+        """All problems as one error, by their lines, those of overrides last."""
+        return BadRecipe(sorted(self.problems, key=lambda problem: (problem.line is None, problem.line or 0)))
+
     def is_broken(self, loc: Loc) -> bool:
         """Whether something was already said of this place or of what holds it."""
         return any(loc[:end] in self.broken for end in range(len(loc) + 1))
@@ -166,7 +170,7 @@ def load_recipe(
     if "prompt" in sections:
         _check_templates(document, sections["prompt"])
     if recipe is None or document.problems:
-        raise BadRecipe(sorted(document.problems, key=lambda problem: (problem.line is None, problem.line or 0)))
+        raise document.refusal()
     return recipe
 
 
@@ -182,8 +186,8 @@ def load_policy(path: Path | None = None) -> Policy:
         policy = Policy.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
         _report_errors(document, error.errors(include_url=False))
-    if document.problems:
-        raise BadRecipe(sorted(document.problems, key=lambda problem: problem.line or 0))
+    if document.problems:  # of the YAML itself too, such as a key that is given twice
+        raise document.refusal()
     return policy
 
 

@@ -6,7 +6,6 @@ Exit codes: 0 done · 1 failed · 2 a gate refused · 3 bad usage or a bad recip
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import shlex
 import sys
@@ -18,9 +17,10 @@ import click
 from conf.load import BadRecipe, load_recipe
 from conf.settings import Settings, prepare_environment, settings
 from flows import decisions
+from flows.decisions import as_json_option, print_json
 from flows.log import log_file, log_to_file
 from tasks.artifacts import CANNOT_WRITE, Store
-from tasks.errors import TunegateError
+from tasks.errors import TunegateError, causes
 
 if TYPE_CHECKING:
     from tasks.results import Outcome
@@ -31,7 +31,6 @@ _recipe = click.argument("recipe", type=click.Path(path_type=Path))
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe."
 )
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,12 +42,12 @@ def commands() -> None:
 @commands.command()
 @_recipe
 @_overrides
-@_as_json
+@as_json_option
 def validate(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Check a recipe, all errors at once, without running anything."""
     loaded = load_recipe(recipe, overrides, settings().data)
     if as_json:
-        _print_json({"name": loaded.name, "digest": loaded.digest()})
+        print_json({"name": loaded.name, "digest": loaded.digest()})
     else:
         click.echo(f"{recipe}: good; {loaded.name}, digest {loaded.digest()[:12]}")
 
@@ -56,7 +55,7 @@ def validate(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 @commands.command()
 @_recipe
 @_overrides
-@_as_json
+@as_json_option
 def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Take a recipe the whole way, up to a registered candidate."""
     current = settings()
@@ -65,7 +64,7 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     log_to_file(current)
     outcome = _watched(recipe, overrides, as_json)
     if as_json:
-        _print_json(_answer(outcome, current))
+        print_json(_answer(outcome, current))
     else:
         _show(outcome, current)
     if not outcome.verdict.passed:
@@ -99,13 +98,9 @@ def main() -> None:
         _fail(f"unexpected {type(error).__name__}; " + (f"the details: {log}" if log.exists() else str(error)), FAILED)
 
 
-def _is_disk_full(error: BaseException | None) -> bool:
+def _is_disk_full(error: BaseException) -> bool:
     """Whether it came of a full disk: SQLite, and what is built on it, say so in words."""
-    while error is not None:
-        if getattr(error, "errno", None) in CANNOT_WRITE or "disk is full" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(getattr(cause, "errno", None) in CANNOT_WRITE or "disk is full" in str(cause) for cause in causes(error))
 
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
@@ -163,10 +158,6 @@ def _answer(outcome: Outcome, current: Settings) -> dict[str, Any]:
         "adapter_sha256": outcome.adapter.weights.sha256,
         "report": str(_page(outcome, current)),
     }
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    click.echo(json.dumps(value, indent=1, sort_keys=True))
 
 
 def _fail(message: str, code: int) -> None:

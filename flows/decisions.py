@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from tasks.ledger import Entry
     from tasks.promote.decision import Standing
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 _key = click.option(
     "--key", type=click.Path(path_type=Path), help="SSH key to sign with; without it a one-time code is asked for."
 )
@@ -29,20 +26,19 @@ _key = click.option(
 
 @click.command()
 @click.argument("model")
-@_as_json
+@as_json_option
 def promote(model: str, as_json: bool) -> None:
     """Ask for the promotion of MODEL's candidate; once it is approved, promote it."""
     from tasks.promote import promote as move
-    from tasks.promote import request, requests
+    from tasks.promote import request, where
 
     policy = _prepared()
-    approved = [e for e, s in requests(policy, settings()) if s.state == "approved" and _model(e) == model]
-    if approved:
-        done = move(approved[-1].digest, policy, settings())
+    entry = request(model, policy, settings())
+    stands = where(entry, policy, settings())
+    if stands.state == "approved":
+        done = move(entry.digest, policy, settings())
         _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
         return
-    entry = request(model, policy, settings())
-    stands = next(s for e, s in requests(policy, settings()) if e.digest == entry.digest)
     _tell({"request": entry.digest, **entry.model_dump(mode="json")}, _request_text(entry, stands), as_json)
 
 
@@ -55,7 +51,7 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     )
     @click.option("--reason", required=True, help="Why; it stands in the ledger for good.")
     @_key
-    @_as_json
+    @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
         from tasks.promote import Attempt
         from tasks.promote import decide as record
@@ -82,7 +78,7 @@ approve, reject = _decision("approved", "approve"), _decision("rejected", "rejec
 @click.option("--as", "approver", required=True, metavar="NAME", help="Who orders it: a name of the policy.")
 @click.option("--reason", required=True, help="Why; it stands in the ledger for good.")
 @_key
-@_as_json
+@as_json_option
 def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
     """Make MODEL's previous champion the champion again."""
     from tasks.promote import rollback as back
@@ -93,19 +89,19 @@ def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: 
 
 
 @click.command()
-@_as_json
+@as_json_option
 def status(as_json: bool) -> None:
     """Show every request, and what waits for whom."""
-    from tasks.promote import requests
+    from tasks.promote import requested, requests
 
     found = requests(_prepared(), settings())
-    lines = [f"{e.digest[:12]}  {_model(e):<20}  {e.at:%Y-%m-%d %H:%M}  {s.state}: {s.why}" for e, s in found]
-    answer = [{"request": e.digest, "model": _model(e), "state": s.state, "why": s.why} for e, s in found]
+    lines = [f"{e.digest[:12]}  {requested(e).model:<20}  {e.at:%Y-%m-%d %H:%M}  {s.state}: {s.why}" for e, s in found]
+    answer = [{"request": e.digest, "model": requested(e).model, "state": s.state, "why": s.why} for e, s in found]
     _tell({"requests": answer}, "\n".join(lines) or "no request yet: tunegate promote MODEL", as_json)
 
 
 @click.command()
-@_as_json
+@as_json_option
 def verify(as_json: bool) -> None:
     """Check every champion from its alias back to its data, every proof, and the chain of the ledger."""
     from tasks.promote.audit import verify as audit
@@ -144,10 +140,6 @@ def _code() -> str:
     return sys.stdin.readline().strip()
 
 
-def _model(entry: Entry) -> str:
-    return str(getattr(entry.event, "model", ""))
-
-
 def _request_text(entry: Entry, stands: Standing) -> str:
     """What an approver has to know before deciding, and how to decide."""
     from tasks.promote import requested, review
@@ -160,5 +152,13 @@ def _request_text(entry: Entry, stands: Standing) -> str:
     )
 
 
+def print_json(value: dict[str, Any]) -> None:
+    """Print an answer for a script."""
+    click.echo(json.dumps(value, indent=1, sort_keys=True))
+
+
 def _tell(answer: dict[str, Any], text: str, as_json: bool) -> None:
-    click.echo(json.dumps(answer, indent=1, sort_keys=True) if as_json else text)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(text)

@@ -16,6 +16,15 @@ A message is one line, names the file or field, and never quotes a value that ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that it came of, nearest first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
 
 class TunegateError(Exception):
     """The root: whatever the product refuses or fails at."""

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,6 +68,11 @@ class Requested(Frozen):
     policy: str
     expires_at: datetime
     attempt: str = ""
+
+    @property
+    def candidates(self) -> str:
+        """The registered name that the candidate's version is one of."""
+        return f"{self.model}-candidates"
 
 
 class Decided(Frozen):
@@ -148,7 +154,7 @@ class Entry(Frozen):
     previous: str
     event: Event
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Sha256 (64 hex digits) of the entry; it names a request."""
         return digest_of(self.model_dump(mode="json"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tasks.errors import causes
+
 # By name, since every client library has classes of its own, and few of them are installed everywhere.
 _NAMES = frozenset(
     {
@@ -21,12 +23,11 @@ _BUSY = frozenset({429, 500, 502, 503, 504})
 
 def is_network(error: BaseException | None) -> bool:
     """Whether the error, or what it came of, is about a connection or a server that may answer later."""
-    while error is not None:
-        if _NAMES & {kind.__name__ for kind in type(error).__mro__}:
-            return True
-        if getattr(error, "error_code", None) in _CODES:
-            return True
-        if getattr(getattr(error, "response", None), "status_code", None) in _BUSY:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(_is_outage(cause) for cause in causes(error))
+
+
+def _is_outage(error: BaseException) -> bool:
+    if _NAMES & {kind.__name__ for kind in type(error).__mro__}:
+        return True
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return getattr(error, "error_code", None) in _CODES or status in _BUSY

@@ -37,6 +37,7 @@ from tasks.promote.decision import (
     Standing,
     against_replay,
     find_request,
+    is_moving,
     judged,
     locked,
     recorded,
@@ -81,17 +82,17 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
     """
     rule = rule_of(policy, model)
     _end_what_was_killed(model, settings)
-    for known, stands in requests(policy, settings):
+    standing_requests = requests(policy, settings)
+    for known, stands in reversed(standing_requests):
         asked = requested(known)
         if asked.model == model and (stands.state == "approved" or (name and asked.attempt == name)):
             return known  # only the move is left, or it is our own
-    reg = client(settings)
-    version = registry.alias(reg, f"{model}-candidates", CHALLENGER)
+    reg, candidates = client(settings), f"{model}-candidates"
+    version = registry.alias(reg, candidates, CHALLENGER)
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
-    candidates = f"{model}-candidates"
     digests = verified_digests(candidates, version, settings)
-    for known, stands in requests(policy, settings):
+    for known, stands in standing_requests:
         if stands.state == "rejected" and requested(known).digests == digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
             raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
@@ -111,7 +112,7 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
         attempt=name,
     )
     mine = {"expires_at": asked.expires_at, "attempt": asked.attempt}
-    for known, stands in requests(policy, settings):
+    for known, stands in standing_requests:
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
     return Ledger.of(settings).append(asked, now=now)
@@ -127,7 +128,7 @@ def requested(entry: Entry) -> Requested:
 def review(entry: Entry, stands: Standing, settings: Settings) -> str:
     """What an approver reads before deciding, as Markdown."""
     asked = requested(entry)
-    return page(entry, asked, stands, verdict_of(f"{asked.model}-candidates", asked.version, settings))
+    return page(entry, asked, stands, verdict_of(asked.candidates, asked.version, settings))
 
 
 def requests(policy: Policy, settings: Settings) -> list[tuple[Entry, Standing]]:
@@ -163,7 +164,7 @@ def decide(
     now = datetime.now(UTC)
 
     def event(entries: tuple[Entry, ...]) -> Event:
-        def prove(approver: Approver, _asked: Requested) -> Proof | None:
+        def prove(approver: Approver) -> Proof | None:
             return proof_of(approver, text, settings, now, code=code, signed=signed)
 
         return judged(entries, entry.digest, attempt, policy, now, prove)
@@ -215,9 +216,9 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         if stands.state != "approved":
             raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
         _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
-        if not any(isinstance(e.event, Moving) and e.event.request == entry.digest for e in ledger.entries()):
+        if not is_moving(ledger.entries(), entry.digest):
             _refuse_in_quiet_hours(asked.model, policy, now)
-            _refuse_if_changed(entry, asked, f"{asked.model}-candidates", asked.version, settings, ledger)
+            _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
             ledger.append(Moving(request=entry.digest))
         version = registry.production_version(reg, asked, entry.digest, stands.approvals)
         _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
@@ -346,11 +347,13 @@ def _refuse_if_changed(
     try:
         found = verified_digests(name, version, settings)
     except DigestMismatch as error:  # an outage is no change
-        ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
-        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {error}; the approval is void") from error
-    if found != asked.digests:
-        ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
-        raise PromotionRefused(f"{entry.digest[:SHOWN]}: the candidate is not the one approved; the approval is void")
+        why = str(error)
+    else:
+        if found == asked.digests:
+            return
+        why = "the candidate is not the one approved"
+    ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
+    raise PromotionRefused(f"{entry.digest[:SHOWN]}: {why}; the approval is void")
 
 
 def _refuse_forged_proofs(
@@ -367,10 +370,15 @@ def _refuse_forged_proofs(
 
 def proof_holds(event: Decided, asked: Requested, policy: Policy, settings: Settings) -> bool:
     """Whether a recorded decision is proven, today, by its approver's key or secret."""
-    approver = policy.approver(event.approver)
+    text = proofs.statement(event.kind, event.request, event.approver, event.reason, asked.digests)
+    return is_proven(event.approver, text, event.proof, policy, settings)
+
+
+def is_proven(name: str, text: bytes, proof: Proof, policy: Policy, settings: Settings) -> bool:
+    """Whether the approver of this name proved exactly this text, by key or secret."""
+    approver = policy.approver(name)
     if approver is None:
         return False
-    text = proofs.statement(event.kind, event.request, event.approver, event.reason, asked.digests)
-    if event.proof.method == "ssh":
-        return proofs.signature_holds(approver, text, event.proof)
-    return proofs.code_proof_holds(secrets_folder(settings), event.approver, text, event.proof)
+    if proof.method == "ssh":
+        return proofs.signature_holds(approver, text, proof)
+    return proofs.code_proof_holds(secrets_folder(settings), name, text, proof)

@@ -10,7 +10,7 @@ from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
-from tasks.promote import approved_digests, move_of, proof_holds, proofs, registry, secrets_folder
+from tasks.promote import approved_digests, is_proven, move_of, proof_holds, proofs, registry
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
 
@@ -76,14 +76,12 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
 
 
 def _rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
-    approver, digests = policy.approver(event.approver), approved_digests(entries, event.model, event.version)
-    if approver is None or digests is None:
+    digests = approved_digests(entries, event.model, event.version)
+    if digests is None:
         return False
     move = move_of(event.model, event.previous, event.version)
     text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
-    if event.proof.method == "ssh":
-        return proofs.signature_holds(approver, text, event.proof)
-    return proofs.code_proof_holds(secrets_folder(settings), event.approver, text, event.proof)
+    return is_proven(event.approver, text, event.proof, policy, settings)
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
@@ -102,12 +100,8 @@ def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Set
     if not promoted or tag != promoted[-1].digest:
         yield Finding(name, False, f"version {champion} names another ledger entry than the one that promoted it")
         return
-    asked = next(
-        entry.event for entry in entries
-        if isinstance(entry.event, Requested) and entry.digest == promoted[-1].event.request  # type: ignore[union-attr]
-    )  # fmt: skip
     try:
-        same = verified_digests(name, str(champion), settings) == asked.digests
+        same = verified_digests(name, str(champion), settings) == approved_digests(entries, name, str(champion))
     except TunegateError as error:
         yield Finding(name, False, str(error))
         return

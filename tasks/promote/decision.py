@@ -68,9 +68,14 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     _, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind == "approved"))
-    moving = any(isinstance(e, Moving) and e.request == request for e in events)
+    moving = is_moving(entries, request)
     state, why = _settled(events, request) or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why)
+
+
+def is_moving(entries: Sequence[Entry], request: str) -> bool:
+    """Whether the move of an approved request began."""
+    return any(isinstance(entry.event, Moving) and entry.event.request == request for entry in entries)
 
 
 def _settled(events: Sequence[object], request: str) -> tuple[State, str] | None:
@@ -114,7 +119,7 @@ def judged(
     attempt: Attempt,
     policy: Policy,
     now: datetime,
-    prove: Callable[[Approver, Requested], Proof | None],
+    prove: Callable[[Approver], Proof | None],
 ) -> Decided | Refused:
     """The attempt as an entry: a decision, or a refusal with its reason.
 
@@ -123,8 +128,8 @@ def judged(
     """
     why = _against(entries, request, attempt, policy, now)
     if not why:
-        approver, (_, asked) = policy.approver(attempt.approver), find_request(entries, request)
-        proof = prove(approver, asked) if approver else None
+        approver = policy.approver(attempt.approver)
+        proof = prove(approver) if approver else None
         why = NOT_PROVEN if proof is None else against_replay(entries, attempt.approver, proof)
         if proof is not None and not why:
             return Decided(

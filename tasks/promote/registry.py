@@ -23,7 +23,7 @@ def production_version(registry: Any, asked: Requested, request: str, approvers:
     # without a tag: a copy that was killed before its tags
     found = _versions(registry, name, request) or _copies(registry, asked)
     if not found:
-        registry.copy_model_version(f"models:/{name}-candidates/{asked.version}", name)
+        registry.copy_model_version(_source(asked), name)
         found = _copies(registry, asked)
     version = str(max(int(v.version) for v in found))
     tags = {"validation_status": "approved", "approved_by": ", ".join(approvers), REQUEST_TAG: request}
@@ -45,11 +45,10 @@ def move_aliases(registry: Any, asked: Requested, version: str) -> str | None:
 
 def close(registry: Any, asked: Requested, decision: Literal["approved", "rejected"]) -> None:
     """Step 5: the candidate has been decided on, and no longer challenges."""
-    candidates = f"{asked.model}-candidates"
     for tag in (DECISION_TAG, "validation_status"):
-        registry.set_model_version_tag(candidates, asked.version, tag, decision)
-    if alias(registry, candidates, CHALLENGER) == asked.version:
-        registry.delete_registered_model_alias(candidates, CHALLENGER)
+        registry.set_model_version_tag(asked.candidates, asked.version, tag, decision)
+    if alias(registry, asked.candidates, CHALLENGER) == asked.version:
+        registry.delete_registered_model_alias(asked.candidates, CHALLENGER)
 
 
 def swap_back(registry: Any, name: str, version: str, previous: str) -> None:
@@ -73,11 +72,14 @@ def alias(registry: Any, name: str, wanted: str) -> str | None:
 
 def _copies(registry: Any, asked: Requested) -> list[Any]:
     """Versions of the production model that no request claims, copied from this candidate."""
-    source = f"models:/{asked.model}-candidates/{asked.version}"
     return [
         v for v in registry.search_model_versions(f"name = '{asked.model}'")
-        if REQUEST_TAG not in v.tags and v.source == source
+        if REQUEST_TAG not in v.tags and v.source == _source(asked)
     ]  # fmt: skip
+
+
+def _source(asked: Requested) -> str:
+    return f"models:/{asked.candidates}/{asked.version}"
 
 
 def _versions(registry: Any, name: str, request: str) -> list[Any]:
