@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 failed · 2 a gate refused · 3 bad usage or a bad recip
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import shlex
 import sys
@@ -19,7 +20,7 @@ from conf.settings import Settings, prepare_environment, settings
 from flows import decisions
 from flows.decisions import as_json_option, print_json
 from flows.log import log_file, log_to_file
-from tasks.artifacts import CANNOT_WRITE, Store
+from tasks.artifacts import Store
 from tasks.errors import TunegateError, causes
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def main() -> None:
 
 def _is_disk_full(error: BaseException) -> bool:
     """Whether it came of a full disk: SQLite, and what is built on it, say so in words."""
-    return any(getattr(cause, "errno", None) in CANNOT_WRITE or "disk is full" in str(cause) for cause in causes(error))
+    return any(
+        getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(cause)
+        for cause in causes(error)
+    )
 
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:

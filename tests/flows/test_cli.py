@@ -56,6 +56,13 @@ def test_a_full_disk_is_told_as_one_whoever_met_it(
         assert ended(error, monkeypatch, capsys) == (1, line)
 
 
+def test_a_folder_that_may_not_be_written_is_no_full_disk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = ended(PermissionError(errno.EACCES, "Permission denied"), monkeypatch, capsys)
+    assert (code, text) == (1, "error: unexpected PermissionError; [Errno 13] Permission denied\n")
+
+
 def test_what_nobody_expected_is_one_line_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
