@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test test-fast check format lint types contracts lock schema clean
+.PHONY: setup demo test test-platform test-fast check format lint types contracts lock schema clean
 
 setup: .venv/.installed
 
@@ -21,13 +21,20 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/tunegate run conf/recipes/demo.yaml
 
+# Two files at a time, with one thread each: two that both take two threads crawl.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: setup
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu and not platform"
+
+# One after the other: they start servers, workers and a browser, and measure how soon something is noticed.
+test-platform: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m platform
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not gpu and not slow"
+	$(PYTEST) -m "not gpu and not slow and not platform"
 
-check: setup format lint types contracts test
+check: setup format lint types contracts test test-platform
 
 format: setup
 	$(BIN)/ruff format --check .
@@ -43,7 +50,7 @@ contracts: setup
 
 # Needs uv. Resolves for every platform; torch and llama-cpp-python stay out (see pyproject.toml).
 lock:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet \
+	uv pip compile pyproject.toml --extra dev --extra team --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-emit-package torch --no-emit-package llama-cpp-python \
 		--custom-compile-command "make lock" --output-file requirements.lock
 

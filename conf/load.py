@@ -48,9 +48,8 @@ from conf.schema import (
     TextFile,
     Training,
 )
+from conf.settings import settings
 
-RECIPES = Path(__file__).resolve().parent / "recipes"
-POLICIES = Path(__file__).resolve().parent / "policies"
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 30
 MAX_NODES = 50_000  # after aliases are written out, so that a few lines cannot fill the memory
@@ -146,7 +145,7 @@ def load_recipe(
     """Read, override and check a recipe.
 
     Args:
-        path: a YAML file, or the bare name of one in conf/recipes, e.g. `demo`.
+        path: a YAML file, or the bare name of one in conf/recipes (see TUNEGATE_CONF), e.g. `demo`.
         overrides: `key=value` each; the key is a dotted path with list indices, the value is YAML. The last one wins.
         data: where relative dataset paths are looked for, after the recipe's folder (TUNEGATE_DATA).
         check_files: whether a local dataset that is not there is an error.
@@ -180,7 +179,7 @@ def load_policy(path: Path | None = None) -> Policy:
     Raises:
         BadRecipe: with all that is wrong at once.
     """
-    file = path or POLICIES / "promotion.yaml"
+    file = path or settings().conf / "policies" / "promotion.yaml"
     document = _read(file, _shown(file), Policy)
     try:
         policy = Policy.model_validate_json(json.dumps(document.data), strict=True)
@@ -228,14 +227,28 @@ def main() -> None:
 # ---- the file
 
 
+def recipe_names() -> list[str]:
+    """The names of the recipes of conf/recipes, sorted."""
+    return sorted(recipe.stem for recipe in _recipes().glob("*.yaml"))
+
+
+def recipe_file(name: str) -> Path:
+    """The file of a recipe of conf/recipes."""
+    return _recipes() / f"{name}.yaml"
+
+
+def _recipes() -> Path:
+    return settings().conf / "recipes"
+
+
 def _find_recipe(path: Path) -> Path:
-    named = RECIPES / f"{path}.yaml"
+    named = _recipes() / f"{path}.yaml"
     if len(path.parts) == 1 and not (_exists(path) and path.is_file()) and _exists(named):
         return named
     if _exists(path) and path.is_dir():
         raise BadRecipe([Problem(_short(path), None, "", "a folder; name a recipe in it")])
     if not _exists(path) or not path.is_file():
-        names = sorted(recipe.stem for recipe in RECIPES.glob("*.yaml"))
+        names = recipe_names()
         message = f"no such recipe; recipes here: {', '.join(names) or 'none'}"
         raise BadRecipe([Problem(_short(path), None, "", message + _did_you_mean(path.stem, names))])
     return path

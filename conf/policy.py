@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
-from conf.schema import Section
+from conf.schema import Recipe, Section
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
@@ -57,6 +57,18 @@ class QuietHours(Section):
         return start <= clock < end if start <= end else clock >= start or clock < end
 
 
+class Override(Section):
+    """Who may promote a candidate that gates on these metrics refused; a gate that none names stays a refusal."""
+
+    metrics: tuple[str, ...] = Field(min_length=1, description="Metrics of gates, e.g. exact_match.")
+    approvers: tuple[str, ...] = Field(min_length=1)
+    needed: int = Field(2, ge=1, description="So many different approvers, none of whom asked for it.")
+
+
+# Sections of a recipe that a run may be given otherwise than conf/recipes says; all else stands as it was reviewed.
+FREE = ("description", "lora", "training")
+
+
 class Rule(Section):
     """What it takes to promote a model of these names."""
 
@@ -65,6 +77,13 @@ class Rule(Section):
     needed: int = Field(1, ge=1, description="So many different approvers.")
     expires_hours: float = Field(72, gt=0)
     quiet_hours: QuietHours | None = None
+    overrides: tuple[Override, ...] = Field((), description="None: what a gate refused stays refused.")
+    may_differ: tuple[str, ...] = Field(
+        FREE, description="Sections of the recipe that may differ from the one in conf/recipes; others refuse."
+    )
+    rehearsal_rows: int = Field(
+        20, ge=0, description="Before a promotion the champion that would be rolled back to answers so many test rows."
+    )
 
 
 class Policy(Section):
@@ -82,10 +101,14 @@ class Policy(Section):
         if len(logins) != len(set(logins)):
             raise ValueError("approvers: a login belongs to two of them")
         for number, rule in enumerate(self.rules):
-            if unknown := sorted(set(rule.approvers) - set(names)):
-                raise ValueError(f"rules.{number}: {unknown[0]} is not among the approvers")
-            if rule.needed > len(set(rule.approvers)):
-                raise ValueError(f"rules.{number}.needed: {rule.needed} of {len(set(rule.approvers))} approvers")
+            if unknown := sorted(set(rule.may_differ) - set(Recipe.model_fields)):
+                raise ValueError(f"rules.{number}.may_differ: {unknown[0]} is no section of a recipe")
+            parts: tuple[Rule | Override, ...] = (rule, *rule.overrides)
+            for part in parts:
+                if unknown := sorted(set(part.approvers) - set(names)):
+                    raise ValueError(f"rules.{number}: {unknown[0]} is not among the approvers")
+                if part.needed > len(set(part.approvers)):
+                    raise ValueError(f"rules.{number}.needed: {part.needed} of {len(set(part.approvers))} approvers")
         return self
 
     def rule_for(self, model: str) -> Rule | None:

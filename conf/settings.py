@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -43,19 +44,23 @@ class Settings:
 
     Attributes:
         home: everything a run leaves, unless one of the next says otherwise (TUNEGATE_HOME).
+        conf: the folder with `recipes/` and `policies/` (TUNEGATE_CONF; default: this one).
         store: fsspec URL of the artifact store (TUNEGATE_STORE).
         tracking_uri: MLflow (MLFLOW_TRACKING_URI).
         data: where relative dataset paths are looked for, after the recipe's folder (TUNEGATE_DATA).
         threads: CPU threads of a training or evaluation (TUNEGATE_THREADS; default: the cores this process may use).
         prefect_api_url: a Prefect server, or None for the ephemeral one (PREFECT_API_URL).
+        notify: the block, `TYPE/NAME`, that `tunegate up` notifies of requests and failures by (TUNEGATE_NOTIFY).
     """
 
     home: Path
+    conf: Path
     store: str
     tracking_uri: str
     data: Path | None
     threads: int
     prefect_api_url: str | None
+    notify: str | None = None
 
 
 def settings() -> Settings:
@@ -64,11 +69,13 @@ def settings() -> Settings:
     data = os.environ.get("TUNEGATE_DATA")
     return Settings(
         home=home,
+        conf=Path(os.environ.get("TUNEGATE_CONF") or PROJECT / "conf").expanduser().resolve(),
         store=os.environ.get("TUNEGATE_STORE") or str(home / "store"),
         tracking_uri=_absolute(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"),
         data=Path(data).expanduser().resolve() if data else None,
         threads=_threads(os.environ.get("TUNEGATE_THREADS")),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
+        notify=os.environ.get("TUNEGATE_NOTIFY") or None,
     )
 
 
@@ -91,12 +98,29 @@ def prepare_environment(current: Settings) -> None:
         os.environ.setdefault(name, value)
 
 
+def without_password(uri: str) -> str:
+    """An address as it may be shown: without user and password."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
+
+
+def use_server(url: str) -> None:
+    """Make this process use a Prefect server. Call before importing prefect."""
+    os.environ["PREFECT_API_URL"] = url
+
+
+def inherited(**more: str) -> dict[str, str]:
+    """This process's environment and `more`, for a process that we start."""
+    return {**os.environ, **more}
+
+
 def environment(current: Settings) -> dict[str, str]:
     """The variables of `prepare_environment`, also for a process that we start."""
     return {
         **QUIET,
         **BATCHED,
         "TUNEGATE_HOME": str(current.home),
+        "TUNEGATE_CONF": str(current.conf),
         "PREFECT_HOME": str(current.home / "prefect"),
         "HF_HOME": str(current.home / "store" / "raw" / "huggingface"),  # datasets leaves copies of raw rows there
         "MLFLOW_TRACKING_URI": current.tracking_uri,

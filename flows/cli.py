@@ -11,14 +11,14 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from conf.load import BadRecipe, load_recipe
 from conf.settings import Settings, prepare_environment, settings
 from flows import decisions
-from flows.decisions import as_json_option, print_json
+from flows.decisions import as_json_option, join_platform, print_json
 from flows.log import log_file, log_to_file
 from tasks.artifacts import Store
 from tasks.errors import TunegateError, causes
@@ -61,8 +61,8 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Take a recipe the whole way, up to a registered candidate."""
     current = settings()
     load_recipe(recipe, overrides, current.data)  # every error of it now, before anything heavy is imported
-    prepare_environment(current)
-    log_to_file(current)
+    _prepared()
+    join_platform(current)
     outcome = _watched(recipe, overrides, as_json)
     if as_json:
         print_json(_answer(outcome, current))
@@ -70,6 +70,39 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         _show(outcome, current)
     if not outcome.verdict.passed:
         sys.exit(REFUSED)
+
+
+@commands.command()
+@click.option("--prefect-port", default=4200, show_default=True, help="Of the Prefect server.")
+@click.option("--mlflow-port", default=5000, show_default=True, help="Of the MLflow server.")
+@click.option("--no-workers", is_flag=True, help="Only servers, pools, deployments and automations.")
+@as_json_option
+def up(prefect_port: int, mlflow_port: int, no_workers: bool, as_json: bool) -> None:
+    """Start Prefect, MLflow and workers on this machine, and deploy everything; what is up already stays up."""
+    from flows import platform
+
+    current = _prepared()
+    say = (lambda _: None) if as_json else (lambda line: click.echo(f"  {line}"))
+    found = platform.up(current, prefect_port, mlflow_port, workers=not no_workers, say=say)
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        click.echo(f"\n  Prefect  {found.prefect_ui}/deployments\n  MLflow   {found.mlflow}\n  stop     tunegate down")
+
+
+@commands.command()
+def down() -> None:
+    """Stop what `up` started for this TUNEGATE_HOME; a run that is at work goes on after the next `up`."""
+    from flows import platform
+
+    stopped = platform.down(_prepared())
+    click.echo(f"stopped {stopped} processes" if stopped else "nothing was up")
+
+
+def _prepared() -> Settings:
+    prepare_environment(settings())
+    log_to_file(settings())
+    return settings()
 
 
 for command in decisions.COMMANDS:
@@ -119,7 +152,7 @@ def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     # nobody watches an ephemeral server, and to end the thread that beats takes up to a second a flow
     beat = {} if settings().prefect_api_url else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(beat), board as listener, listening(listener):
-        return retrain(str(recipe), list(overrides))
+        return cast("Outcome", retrain(str(recipe), overrides))
 
 
 def _show(outcome: Outcome, current: Settings) -> None:
@@ -158,7 +191,9 @@ def _answer(outcome: Outcome, current: Settings) -> dict[str, Any]:
         "passed": outcome.verdict.passed,
         "gates": [gate.model_dump(mode="json") for gate in outcome.verdict.gates],
         "metrics": {f"{m.arm}/{m.name}": m.value for m in outcome.evaluation.metrics},
-        "candidate": outcome.candidate.model_dump(mode="json", include={"name", "version", "model_uri", "run_id"}),
+        "candidate": outcome.candidate.model_dump(
+            mode="json", include={"name", "version", "is_challenger", "model_uri", "run_id"}
+        ),
         "adapter_sha256": outcome.adapter.weights.sha256,
         "report": str(_page(outcome, current)),
     }

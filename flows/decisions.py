@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from conf.load import load_policy
-from conf.settings import prepare_environment, settings
+from conf.settings import Settings, prepare_environment, settings
 from flows.log import log_to_file
 
 if TYPE_CHECKING:
     from conf.policy import Policy
-    from tasks.ledger import Entry
+    from tasks.ledger import Entry, Promoted
     from tasks.promote.decision import Standing
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
@@ -26,17 +27,21 @@ _key = click.option(
 
 @click.command()
 @click.argument("model")
+@click.option("--override", metavar="VERSION", help="Ask for this version although gates refused it.")
+@click.option("--reason", default="", help="Why they should be overridden; it stands in the ledger for good.")
 @as_json_option
-def promote(model: str, as_json: bool) -> None:
+def promote(model: str, override: str | None, reason: str, as_json: bool) -> None:
     """Ask for the promotion of MODEL's candidate; once it is approved, promote it."""
-    from tasks.promote import promote as move
-    from tasks.promote import request, where
+    from flows.events import tell
+    from tasks.promote import Override, request, requested, where
 
-    policy = _prepared()
-    entry = request(model, policy, settings())
+    policy, began = _prepared(), datetime.now(UTC)
+    entry = request(model, policy, settings(), override=Override(override, reason) if override else None)
     stands = where(entry, policy, settings())
+    if entry.at >= began:
+        tell("approval.requested", model, f"{model}-candidates version {requested(entry).version}: {stands.why}")
     if stands.state == "approved":
-        done = move(entry.digest, policy, settings())
+        done = _moved(entry, policy)
         _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
         return
     _tell({"request": entry.digest, **entry.model_dump(mode="json")}, _request_text(entry, stands), as_json)
@@ -53,17 +58,23 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     @_key
     @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
-        from tasks.promote import Attempt
+        from flows.events import tell
+        from flows.runs import end_waiting
+        from tasks.promote import Attempt, find, requested
         from tasks.promote import decide as record
-        from tasks.promote import promote as move
 
         policy = _prepared()
         attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
         stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
+        entry = find(request, settings())
+        asked = requested(entry)
+        tell("approval.decided", asked.model, f"{asked.model}: {kind} by {approver}; {stands.state}: {stands.why}")
         if stands.state != "approved" or kind == "rejected":
+            if stands.state != "waiting":
+                end_waiting(entry.digest, f"{stands.state}: {stands.why}")
             _tell({"state": stands.state, "why": stands.why}, f"{request}: {stands.state}: {stands.why}", as_json)
             return
-        done = move(request, policy, settings())
+        done = _moved(entry, policy)
         _tell(done.model_dump(mode="json"), f"approved: {done.model} version {done.version} is the champion", as_json)
 
     decide.help = f"{verb.capitalize()} a REQUEST, proven by a key or a one-time code."
@@ -71,6 +82,18 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
 
 
 approve, reject = _decision("approved", "approve"), _decision("rejected", "reject")
+
+
+def _moved(entry: Entry, policy: Policy) -> Promoted:
+    """The champion, moved to what was approved; nobody need fill in the form of the run that asked."""
+    from flows.events import tell
+    from flows.runs import end_waiting
+    from tasks.promote import promote as move
+
+    done = move(entry.digest, policy, settings())
+    tell("champion.moved", done.model, f"{done.model} version {done.version} is the champion")
+    end_waiting(entry.digest, f"promoted as version {done.version}")
+    return done
 
 
 @click.command()
@@ -81,10 +104,12 @@ approve, reject = _decision("approved", "approve"), _decision("rejected", "rejec
 @as_json_option
 def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
     """Make MODEL's previous champion the champion again."""
+    from flows.events import tell
     from tasks.promote import rollback as back
 
     policy = _prepared()
     done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
+    tell("champion.rolled-back", model, f"{model} version {done.version} is the champion again, by {approver}")
     _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion again", as_json)
 
 
@@ -130,7 +155,16 @@ def _prepared() -> Policy:
     policy = load_policy()
     prepare_environment(settings())
     log_to_file(settings())
+    join_platform(settings())
     return policy
+
+
+def join_platform(current: Settings) -> None:
+    """Use the platform's Prefect server where `tunegate up` has one running here: it then hears of what happens."""
+    if current.prefect_api_url is None and (current.home / "platform.json").exists():
+        from flows.platform import join
+
+        join(current)
 
 
 def _code() -> str:

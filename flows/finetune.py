@@ -5,13 +5,32 @@ from __future__ import annotations
 from prefect import flow
 
 from conf.schema import Recipe
+from flows.forms import Overrides, RecipeName, recipe_of
+from flows.prepare import prepare
+from flows.watch import publish, watched
 from tasks import stages
 from tasks.results import Outcome, Prepared
 
 
-@flow(name="finetune", persist_result=False)
-def finetune(recipe: Recipe, prepared: Prepared) -> Outcome:
-    """Smoke, train, evaluate, judge, register. A refused adapter is recorded, and gets no version."""
+@flow(name="finetune", flow_run_name="finetune-{recipe}", persist_result=False)
+def finetune(recipe: RecipeName, overrides: Overrides = (), prepared: str = "") -> Outcome:
+    """Smoke, train, evaluate, judge, register. A refused adapter is recorded, and challenges nobody.
+
+    Args:
+        recipe: one of conf/recipes.
+        overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`; empty as a rule.
+        prepared: the key that a run of `prepare` ended with; empty: prepare here first.
+    """
+    loaded = recipe_of(recipe, overrides)
+    with watched():
+        ready = stages.take_over(prepared, loaded) if prepared else prepare(recipe, overrides)
+        outcome = candidate_of(loaded, ready)
+        publish(loaded, outcome)
+        return outcome
+
+
+def candidate_of(recipe: Recipe, prepared: Prepared) -> Outcome:
+    """The stages, one a line."""
     base = stages.prepare_base(recipe.model)
     smoke = stages.smoke(prepared.split, base, recipe)
     adapter = stages.train(prepared.split, smoke, base, recipe)

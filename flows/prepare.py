@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from prefect import flow
 
-from conf.schema import Recipe
+from flows.forms import Overrides, RecipeName, recipe_of
+from flows.watch import watched
 from tasks import stages
 from tasks.check import require
 from tasks.results import Prepared
 
 
-@flow(name="prepare", persist_result=False)
-def prepare(recipe: Recipe) -> Prepared:
-    """Ingest, scrub, check, split. A critical expectation that fails stops here."""
-    raw = stages.read_sources(recipe)
-    clean = stages.scrub_rows(raw, recipe.pii)
-    checked = stages.check_rows(clean, recipe.quality)
-    require(checked)
-    split = stages.split_rows(checked, recipe.split)
-    return Prepared(raw=raw, clean=clean, checked=checked, split=split)
+@flow(name="prepare", flow_run_name="prepare-{recipe}", persist_result=False)
+def prepare(recipe: RecipeName, overrides: Overrides = ()) -> Prepared:
+    """Ingest, scrub, check, split. A critical expectation that fails stops here.
+
+    Args:
+        recipe: one of conf/recipes.
+        overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`; empty as a rule.
+    """
+    loaded = recipe_of(recipe, overrides)
+    with watched():
+        raw = stages.read_sources(loaded)
+        clean = stages.scrub_rows(raw, loaded.pii)
+        checked = stages.check_rows(clean, loaded.quality)
+        require(checked)
+        split = stages.split_rows(checked, loaded.split)
+        return stages.hand_over(raw, clean, checked, split)

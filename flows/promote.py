@@ -6,15 +6,20 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
-from prefect import flow, runtime, suspend_flow_run
+from prefect import flow, suspend_flow_run
+from prefect.artifacts import create_markdown_artifact
 from prefect.input import RunInput
 from pydantic import Field
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
+from flows.events import tell
+from flows.forms import ModelName
+from flows.runs import is_marked, mark, others_wait
+from flows.watch import deployed_run
 from tasks import promote as promotion
 from tasks.errors import PromotionRefused
-from tasks.ledger import Promoted
+from tasks.ledger import Entry, Promoted
 
 
 class Decision(RunInput):
@@ -28,34 +33,56 @@ class Decision(RunInput):
 
 
 @flow(name="promote", flow_run_name="promote-{model}", persist_result=False)
-def promote(model: str) -> Promoted:
+def promote(model: ModelName) -> Promoted | None:
     """Ask for a promotion, wait for enough people, move the champion.
 
     A resumed flow starts from the top: each form comes again, and counts once. What does not count is asked again.
 
     Args:
         model: the registered name, without `-candidates`.
+
+    Returns:
+        The move; None where another run waits with the same request already.
     """
-    current, policy = settings(), load_policy()
+    run, policy, current = deployed_run(), load_policy(), settings()
     prepare_environment(current)
-    if runtime.deployment.id is None:
+    if run is None:
         raise PromotionRefused(f"{model}: only a deployment can wait for a person; here: tunegate promote {model}")
-    entry = promotion.request(model, policy, current, name=str(runtime.flow_run.id))
-    why = ""
+    entry = promotion.request(model, policy, current, name=run)
+    if others_wait(run, entry.digest):
+        return None
+    if not is_marked(run, entry.digest):  # not again by a run that a form has resumed
+        _announce(entry)
+        mark(run, entry.digest)
+    _ask_until_decided(entry, run)
+    done = promotion.promote(entry.digest, policy, current)
+    tell("champion.moved", model, f"{model} version {done.version} is the champion")
+    return done
+
+
+def _announce(entry: Entry) -> None:
+    asked, stands = promotion.requested(entry), promotion.where(entry, load_policy(), settings())
+    page = promotion.review(entry, stands, settings())
+    create_markdown_artifact(page, key=f"request-{asked.model}", description="What the approvers are asked")
+    tell("approval.requested", asked.model, f"{asked.candidates} version {asked.version}: {stands.why}")
+
+
+def _ask_until_decided(entry: Entry, run: str) -> None:
+    policy, current, why = load_policy(), settings(), ""
+    asked = promotion.requested(entry)
     for number in count():
         stands = promotion.where(entry, policy, current)
         if stands.state != "waiting":
-            break
+            return
         text = promotion.review(entry, stands, current) + (f"\n\n**Not counted: {why}**" if why else "")
-        left = (promotion.requested(entry).expires_at - datetime.now(UTC)).total_seconds()
+        left = (asked.expires_at - datetime.now(UTC)).total_seconds()
         form = suspend_flow_run(
             wait_for_input=Decision.with_initial_data(description=text), key=f"decision-{number}", timeout=int(left)
         )
-        why = _record(entry.digest, form, f"{runtime.flow_run.id}/{number}")
-    return promotion.promote(entry.digest, policy, current)
+        why = _record(entry, form, f"{run}/{number}")
 
 
-def _record(request: str, form: Decision, name: str) -> str:
+def _record(entry: Entry, form: Decision, name: str) -> str:
     """Record the form once; why it does not count, or nothing."""
     attempt = promotion.Attempt(
         kind="approved" if form.decision == "approve" else "rejected",
@@ -64,8 +91,11 @@ def _record(request: str, form: Decision, name: str) -> str:
         reason=form.reason,
         name=name,
     )
+    model, replayed = promotion.requested(entry).model, promotion.is_recorded(name, settings())
     try:
-        promotion.decide(request, attempt, load_policy(), settings(), code=form.code)
+        stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code)
     except PromotionRefused as refused:
         return str(refused)
+    if not replayed:
+        tell("approval.decided", model, f"{model}: {attempt.kind} by {attempt.approver}; {stands.state}: {stands.why}")
     return ""

@@ -6,6 +6,7 @@ import math
 
 from conf.schema import Gate
 from tasks.artifacts import Workspace
+from tasks.errors import GateRefused
 from tasks.results import Evaluation, GateResult, Verdict
 
 
@@ -26,6 +27,16 @@ def decide(evaluation: Evaluation, gates: tuple[Gate, ...]) -> tuple[GateResult,
     A metric that the evaluation does not have, or that is not a finite number, refuses.
     """
     return tuple(_decide(evaluation, gate) for gate in gates)
+
+
+def require(verdict: Verdict) -> None:
+    """Let only a verdict pass that every gate agreed to.
+
+    Raises:
+        GateRefused: one line for each gate that refused.
+    """
+    if not verdict.passed:
+        raise GateRefused(*(gate.reason for gate in verdict.gates if not gate.passed))
 
 
 def measured(evaluation: Evaluation, gate: Gate) -> float | None:

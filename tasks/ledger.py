@@ -12,12 +12,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from conf.schema import digest_of
 from conf.settings import Settings
@@ -56,7 +55,12 @@ class Proof(Frozen):
 
 
 class Requested(Frozen):
-    """A candidate is up for promotion. `attempt` names the flow run that asked, where one did."""
+    """A candidate is up for promotion.
+
+    Attributes:
+        attempt: the flow run that asked, where one did.
+        overrides: metrics of the gates that refused it: whoever approves it overrides them, for `reason`.
+    """
 
     kind: Literal["requested"] = "requested"
     model: str
@@ -68,6 +72,8 @@ class Requested(Frozen):
     policy: str
     expires_at: datetime
     attempt: str = ""
+    overrides: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def candidates(self) -> str:
@@ -76,9 +82,12 @@ class Requested(Frozen):
 
 
 class Decided(Frozen):
-    """A person approved or rejected a request. `attempt` names the form that it came by, where it came by one."""
+    """A person approved a request, overrode the gates that had refused it, or rejected it.
 
-    kind: Literal["approved", "rejected"]
+    `attempt` names the form that it came by, where it came by one.
+    """
+
+    kind: Literal["approved", "overridden", "rejected"]
     request: str
     approver: str
     reason: str
@@ -87,13 +96,14 @@ class Decided(Frozen):
 
 
 class Refused(Frozen):
-    """An attempt that did not count; `claimed` is the name that was given."""
+    """An attempt that did not count; `claimed` is the name that was given, `step` that of a good code it came with."""
 
     kind: Literal["refused"] = "refused"
     request: str
     claimed: str
     why: str
     attempt: str = ""
+    step: int | None = None
 
 
 class Expired(Frozen):
@@ -102,6 +112,21 @@ class Expired(Frozen):
     kind: Literal["expired"] = "expired"
     request: str
     why: str
+
+
+class Rehearsed(Frozen):
+    """The champion that a promotion may have to be rolled back to was loaded, and answered.
+
+    Attributes:
+        rows: held-out rows of its own that it answered. same: of these, as many as it was evaluated with.
+    """
+
+    kind: Literal["rehearsed"] = "rehearsed"
+    request: str
+    model: str
+    version: str
+    rows: int
+    same: int
 
 
 class Moving(Frozen):
@@ -142,7 +167,8 @@ class Enrolled(Frozen):
 
 
 Event = Annotated[
-    Requested | Decided | Refused | Expired | Moving | Promoted | RolledBack | Enrolled, Field(discriminator="kind")
+    Requested | Decided | Refused | Expired | Rehearsed | Moving | Promoted | RolledBack | Enrolled,
+    Field(discriminator="kind"),
 ]
 
 
@@ -154,10 +180,14 @@ class Entry(Frozen):
     previous: str
     event: Event
 
-    @cached_property
+    _stated: str | None = PrivateAttr(None)
+
+    @property
     def digest(self) -> str:
-        """Sha256 (64 hex digits) of the entry; it names a request."""
-        return digest_of(self.model_dump(mode="json"))
+        """Sha256 (64 hex digits) of the entry as it was written, maybe by a version that knew fewer fields."""
+        if self._stated is None:
+            self._stated = digest_of(self.model_dump(mode="json"))
+        return self._stated
 
 
 class Ledger:
@@ -235,8 +265,9 @@ class Ledger:
                 entry = Entry.model_validate_json(json.dumps(record))
             except (ValueError, ValidationError, KeyError, TypeError, AttributeError) as error:
                 raise self._broken(number, "is no entry") from error
-            if entry.digest != stated:
+            if digest_of(record) != stated:
                 raise self._broken(number, "was changed: its digest is another")
+            entry._stated = stated
             if (entry.number, entry.previous) != (number, previous):
                 raise self._broken(number, "does not follow the one before: an entry was removed, moved or added")
             entries.append(entry)

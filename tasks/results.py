@@ -204,17 +204,18 @@ class Recorded(Result):
 
 
 class Candidate(Result):
-    """What the registry holds of an adapter: a version under the alias `challenger`, or none where a gate refused."""
+    """What the registry holds of an adapter: a version, under the alias `challenger` where no gate refused it."""
 
     note: Artifact
     name: str
-    version: str | None
+    version: str
+    is_challenger: bool
     model_uri: str
     run_id: str
 
 
-class Prepared(Frozen):
-    """All that the flow `prepare` hands to `finetune`."""
+class Prepared(Result):
+    """All that the flow `prepare` hands to `finetune`; its key is that of the split."""
 
     raw: RawData
     clean: ScrubbedData

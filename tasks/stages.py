@@ -26,17 +26,18 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
+from pydantic_core import to_jsonable_python
 
 from conf import schema
 from conf.schema import Gate, Model, Pii, Quality, Recipe, digest_of
 from conf.settings import PROJECT, Settings, settings
 from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace
-from tasks.errors import TunegateError
+from tasks.errors import RecipeError, TunegateError
 from tasks.evaluate import evaluate_arms
 from tasks.memory import give_back
 from tasks.network import is_network
-from tasks.register import open_run, record_run, register_candidate, run_stands, still_challenger
+from tasks.register import open_run, origin, record_run, register_candidate, run_stands, still_challenger
 from tasks.report import write_report
 from tasks.results import (
     Adapter,
@@ -206,6 +207,41 @@ def split_rows(checked: CheckedData, section: schema.Split) -> Split:
     )
 
 
+def hand_over(raw: RawData, clean: ScrubbedData, checked: CheckedData, split: Split) -> Prepared:
+    """Leave what was prepared in the store by its key, where `take_over` finds it, on another machine perhaps."""
+    store = Store.of(settings())
+    prepared = Prepared(key=split.key, parents=(split.digest,), raw=raw, clean=clean, checked=checked, split=split)
+    if store.find("prepared", prepared.key, Prepared) is None:
+        with store.writing("prepared", prepared.key) as workspace:
+            store.commit(workspace, prepared, {"stage": "prepared", "inputs": list(prepared.parents)})
+    return prepared
+
+
+def take_over(key: str, recipe: Recipe) -> Prepared:
+    """What a `prepare` left under this key, if it was made as this recipe says.
+
+    Raises:
+        RecipeError: there is nothing of that key, or the recipe asks for other data, scrubbing, checks or split.
+    """
+    store = Store.of(settings())
+    prepared = store.find("prepared", key, Prepared) if len(key) == 64 and key.isalnum() else None
+    if prepared is None:
+        raise RecipeError(f"prepared: nothing of the key {key[:64]} is in the store; leave it empty to prepare now")
+    asked = {
+        ("raw", prepared.raw.key): [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt],
+        ("scrub", prepared.clean.key): recipe.pii,
+        ("check", prepared.checked.key): recipe.quality,
+        ("split", prepared.split.key): recipe.split,
+    }
+    for (folder, made), section in asked.items():
+        stood = (store.manifest(folder, made) or {}).get("section")
+        if folder in ("raw", "scrub") and isinstance(stood, list):  # beside the digests of the sources, or of our lists
+            stood = stood[1:] if folder == "raw" else stood[0]
+        if digest_of(stood) != digest_of(to_jsonable_python(section)):
+            raise RecipeError(f"prepared: {key[:12]} was prepared by another recipe (its {folder} differs)")
+    return prepared
+
+
 @_stage_task("base")
 def prepare_base(model: Model) -> Base:
     """Bring the base model into the store."""
@@ -355,7 +391,7 @@ def register(
         "register",
         Candidate,
         (verdict, page, recorded),
-        [recipe.digest(), digest_of(current.tracking_uri)],
+        [recipe.digest(), digest_of(current.tracking_uri), origin(recipe, current)],
         lambda w: register_candidate(
             recipe, split, adapter, evaluation, verdict, page, recorded, settings=current, workspace=w
         ),

@@ -10,6 +10,7 @@ from tasks.results import (
     Candidate,
     CheckedData,
     Evaluation,
+    Prepared,
     RawData,
     Recorded,
     Report,
@@ -57,6 +58,11 @@ def _(result: Base) -> str:
 
 
 @summary.register
+def _(result: Prepared) -> str:
+    return summary(result.split)
+
+
+@summary.register
 def _(result: SmokeTest) -> str:
     losses = f"loss {result.first_loss:.2f} → {result.last_loss:.2f}"
     return f"{result.steps} steps on {result.n_rows} rows, {losses}; a row with its loss mask: {result.report.path}"
@@ -93,4 +99,4 @@ def _(result: Report) -> str:
 
 @summary.register
 def _(result: Candidate) -> str:
-    return f"{result.name} version {result.version}" if result.version else "no version: refused"
+    return f"{result.name} version {result.version}{'' if result.is_challenger else ', which challenges nobody'}"

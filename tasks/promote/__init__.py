@@ -7,11 +7,12 @@ what was done. Never decides by itself, and never moves an alias whose digests a
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from conf.policy import Approver, Policy
+from conf.policy import Approver, Policy, Rule
 from conf.settings import Settings
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
@@ -26,6 +27,7 @@ from tasks.ledger import (
     Promoted,
     Proof,
     Refused,
+    Rehearsed,
     Requested,
     RolledBack,
 )
@@ -36,24 +38,32 @@ from tasks.promote.decision import (
     Attempt,
     Standing,
     against_replay,
+    deciders,
     find_request,
     is_moving,
     judged,
+    kind_of,
     locked,
     recorded,
     rule_of,
     safe,
     standing,
 )
-from tasks.promote.evidence import started_by, verdict_of, verified_digests
+from tasks.promote.evidence import resolved_recipe, started_by, verdict_of, verified_digests
 from tasks.promote.page import page
-from tasks.register.candidate import CHALLENGER
+from tasks.promote.rehearsal import rehearse
+from tasks.promote.reviewed import against_recipe
+from tasks.register.candidate import CHALLENGER, ORIGIN_TAG
 from tasks.register.runs import client
 
 __all__ = [
     "Attempt",
+    "Override",
     "decide",
     "enroll",
+    "expire",
+    "find",
+    "is_recorded",
     "promote",
     "request",
     "requested",
@@ -64,31 +74,44 @@ __all__ = [
 ]
 
 
+@dataclass(frozen=True)
+class Override:
+    """A wish to promote a version that gates refused, and why."""
+
+    version: str
+    reason: str
+
+
 def secrets_folder(settings: Settings) -> Path:
     """Where the secrets of the one-time codes lie."""
     return settings.home / "approvers"
 
 
-def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -> Entry:
+def request(
+    model: str, policy: Policy, settings: Settings, *, name: str = "", override: Override | None = None
+) -> Entry:
     """Ask for the promotion of a model's challenger; the same candidate under the same policy is asked for once.
 
     Args:
         name: of the flow run that asks: when it starts from the top again, its own request is found again.
+        override: asks for a version that gates refused, of the people who may override them.
 
     Raises:
         DigestMismatch: the candidate is not what its record says.
-        ModelError: there is no candidate: none was made, or a gate refused it.
-        PromotionRefused: a gate refused it, or no rule fits.
+        ModelError: there is no candidate.
+        PromotionRefused: a gate refused it, its recipe was not reviewed, or no rule fits.
     """
     rule = rule_of(policy, model)
     _end_what_was_killed(model, settings)
     standing_requests = requests(policy, settings)
+    reg, candidates = client(settings), f"{model}-candidates"
+    version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
+    entries = Ledger.of(settings).entries()
     for known, stands in reversed(standing_requests):
         asked = requested(known)
-        if asked.model == model and (stands.state == "approved" or (name and asked.attempt == name)):
-            return known  # only the move is left, or it is our own
-    reg, candidates = client(settings), f"{model}-candidates"
-    version = registry.alias(reg, candidates, CHALLENGER)
+        only_the_move = stands.state == "approved" and (asked.version == version or is_moving(entries, known.digest))
+        if asked.model == model and (only_the_move or (name and asked.attempt == name)):
+            return known
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
     digests = verified_digests(candidates, version, settings)
@@ -96,8 +119,9 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
         if stands.state == "rejected" and requested(known).digests == digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
             raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
-    if not verdict_of(candidates, version, settings).passed:
-        raise PromotionRefused(f"{model}: a gate refused version {version}; no person is asked about it")
+    refused = _refused_metrics(model, version, override, settings)
+    deciders(policy, model, refused)  # raises where nobody may
+    _refuse_foreign_recipe(candidates, version, rule, settings)
     entry = reg.get_model_version(candidates, version)
     now = datetime.now(UTC)
     asked = Requested(
@@ -106,16 +130,67 @@ def request(model: str, policy: Policy, settings: Settings, *, name: str = "") -
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),
         digests=digests,
-        requested_by=started_by(candidates, version, settings),
+        requested_by=_owners(candidates, version, override, settings),
         policy=policy.digest(),
         expires_at=now + timedelta(hours=rule.expires_hours),
         attempt=name,
+        overrides=refused,
+        reason=override.reason.strip() if override else "",
     )
     mine = {"expires_at": asked.expires_at, "attempt": asked.attempt}
     for known, stands in standing_requests:
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
     return Ledger.of(settings).append(asked, now=now)
+
+
+def _refused_metrics(model: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+    """The metrics of the gates that refused a version, each once; none without an override, and some with one."""
+    verdict = verdict_of(f"{model}-candidates", version, settings)
+    refused = tuple(dict.fromkeys(gate.metric for gate in verdict.gates if not gate.passed))
+    if override is None and not verdict.passed:
+        raise PromotionRefused(f"{model}: a gate refused version {version}; no person is asked about it")
+    if override is not None and verdict.passed:
+        raise PromotionRefused(f"{model}: no gate refused version {version}; ask for it without an override")
+    if override is not None and not override.reason.strip():
+        raise PromotionRefused(f"{model}: an override needs a reason")
+    return refused
+
+
+def _owners(candidates: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+    """Whose own run it is: who trained or judged it, and who asks to override its gates."""
+    asks = {getpass.getuser()} if override else set()
+    return tuple(sorted({*started_by(candidates, version, settings), *asks}))
+
+
+def _refuse_foreign_recipe(candidates: str, version: str, rule: Rule, settings: Settings) -> None:
+    why = against_recipe(resolved_recipe(candidates, version, settings), rule, settings)
+    if not why and client(settings).get_model_version(candidates, version).tags.get(ORIGIN_TAG) != "reviewed":
+        why = "its recipe was read from outside conf/recipes, and its data perhaps too"
+    if why:
+        asks = safe(getpass.getuser())
+        Ledger.of(settings).append(Refused(request=f"{candidates}/{version}", claimed=asks, why=why))
+        raise PromotionRefused(f"{candidates} version {version}: {why}")
+
+
+def expire(policy: Policy, settings: Settings) -> list[Requested]:
+    """Write into the ledger which requests ended with nobody's decision; returns them. Says each once."""
+    ledger = Ledger.of(settings)
+    with ledger.busy():
+        told = {entry.event.request for entry in ledger.entries() if isinstance(entry.event, Expired)}
+        ended = [(e, s) for e, s in requests(policy, settings) if s.state == "expired" and e.digest not in told]
+        for entry, stands in ended:
+            ledger.append(Expired(request=entry.digest, why=stands.why))
+    return [requested(entry) for entry, _ in ended]
+
+
+def find(name: str, settings: Settings) -> Entry:
+    """The request whose digest begins with `name`.
+
+    Raises:
+        PromotionRefused: there is none, or more than one.
+    """
+    return find_request(Ledger.of(settings).entries(), name)[0]
 
 
 def requested(entry: Entry) -> Requested:
@@ -143,6 +218,11 @@ def where(entry: Entry, policy: Policy, settings: Settings) -> Standing:
     return standing(Ledger.of(settings).entries(), entry.digest, policy, datetime.now(UTC))
 
 
+def is_recorded(name: str, settings: Settings) -> bool:
+    """Whether the form of this name (see `Attempt`) was recorded before."""
+    return recorded(Ledger.of(settings).entries(), name) is not None
+
+
 def decide(
     name: str, attempt: Attempt, policy: Policy, settings: Settings, *, code: str | None = None, key: Path | None = None
 ) -> Standing:
@@ -159,7 +239,9 @@ def decide(
     """
     ledger = Ledger.of(settings)
     entry, asked = find_request(ledger.entries(), name)
-    text = proofs.statement(attempt.kind, entry.digest, attempt.approver, attempt.reason.strip(), asked.digests)
+    text = proofs.statement(
+        kind_of(attempt, asked), entry.digest, attempt.approver, attempt.reason.strip(), asked.digests
+    )
     signed = None if key is None else _signed(key, text)  # before the lock: it may ask for a passphrase
     now = datetime.now(UTC)
 
@@ -206,6 +288,7 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         PromotionRefused: the request is not approved, its candidate changed, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
+    _rehearse_the_way_back(ledger, name, policy, settings)
     with ledger.busy():
         entry, asked = find_request(ledger.entries(), name)
         now = datetime.now(UTC)
@@ -225,6 +308,17 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         previous = registry.move_aliases(reg, asked, version)
         ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
         return _sealed(reg, ledger, entry.digest)
+
+
+def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:
+    """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time."""
+    entry, asked = find_request(ledger.entries(), name)
+    rows = rule_of(policy, asked.model).rehearsal_rows
+    champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
+    done = {(e.event.request, e.event.version) for e in ledger.entries() if isinstance(e.event, Rehearsed)}
+    approved = where(entry, policy, settings).state == "approved" and not is_moving(ledger.entries(), entry.digest)
+    if rows and champion and approved and (entry.digest, champion) not in done:
+        ledger.append(rehearse(entry.digest, asked.model, champion, rows, settings))
 
 
 def rollback(
@@ -256,10 +350,14 @@ def rollback(
         why = "not an approver of this model" if person is None else ""
         why = why or ("a rollback needs a reason" if not reason.strip() else "")
         why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
-        proof = proof_of(person, text, settings, now, code=code, signed=signed) if person and not why else None
+        known = None if locked(entries, approver, now) else person
+        proof = proof_of(known, text, settings, now, code=code, signed=signed) if known else None
         why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
         if why or proof is None:
-            ledger.append(Refused(request=move_of(model, champion, previous), claimed=safe(approver), why=why))
+            step = proof.step if proof else None
+            ledger.append(
+                Refused(request=move_of(model, champion, previous), claimed=safe(approver), why=why, step=step)
+            )
             raise PromotionRefused(f"{model}: {why}; nothing was changed")
         done = RolledBack(
             model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof

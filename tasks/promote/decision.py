@@ -67,7 +67,7 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     """Where the request of this digest stands at this time under this policy."""
     _, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
-    approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind == "approved"))
+    approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
     moving = is_moving(entries, request)
     state, why = _settled(events, request) or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why)
@@ -97,7 +97,7 @@ def _open(
         return "expired", "the policy changed since; request it anew"
     if now > asked.expires_at and not moving:
         return "expired", f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC"
-    missing = _missing(rule_of(policy, asked.model), approvals)
+    missing = _missing(*deciders(policy, asked.model, asked.overrides), approvals)
     return ("waiting", missing) if missing else ("approved", "approved")
 
 
@@ -113,6 +113,28 @@ def rule_of(policy: Policy, model: str) -> Rule:
     return rule
 
 
+def deciders(policy: Policy, model: str, overrides: Sequence[str]) -> tuple[tuple[str, ...], int]:
+    """Who may decide, and how many of them it takes; to override gates, those whom the policy names for each of them.
+
+    Raises:
+        PromotionRefused: no rule fits, or a gate may not be overridden.
+    """
+    rule = rule_of(policy, model)
+    approvers, needed = rule.approvers, rule.needed
+    for metric in overrides:
+        allowed = next((override for override in rule.overrides if metric in override.metrics), None)
+        if allowed is None:
+            raise PromotionRefused(f"{model}: the policy lets nobody override a gate on {metric}")
+        approvers = tuple(name for name in approvers if name in allowed.approvers)
+        needed = max(needed, allowed.needed)
+    return approvers, needed
+
+
+def kind_of(attempt: Attempt, asked: Requested) -> Literal["approved", "overridden", "rejected"]:
+    """What the attempt would be in the ledger: to approve what gates refused is to override them."""
+    return "overridden" if asked.overrides and attempt.kind == "approved" else attempt.kind
+
+
 def judged(
     entries: Sequence[Entry],
     request: str,
@@ -124,23 +146,24 @@ def judged(
     """The attempt as an entry: a decision, or a refusal with its reason.
 
     Args:
-        prove: the proof, verified, or None where it does not hold. Asked last, and only for someone who may decide.
+        prove: the proof, verified, or None where it does not hold. Not asked for a name that is locked.
     """
+    approver = None if locked(entries, attempt.approver, now) else policy.approver(attempt.approver)
+    proof = prove(approver) if approver else None
     why = _against(entries, request, attempt, policy, now)
-    if not why:
-        approver = policy.approver(attempt.approver)
-        proof = prove(approver) if approver else None
-        why = NOT_PROVEN if proof is None else against_replay(entries, attempt.approver, proof)
-        if proof is not None and not why:
-            return Decided(
-                kind=attempt.kind,
-                request=request,
-                approver=attempt.approver,
-                reason=attempt.reason.strip(),
-                proof=proof,
-                attempt=attempt.name,
-            )
-    return Refused(request=request, claimed=safe(attempt.approver), why=why, attempt=attempt.name)
+    why = why or (NOT_PROVEN if proof is None else against_replay(entries, attempt.approver, proof))
+    if proof is not None and not why:
+        return Decided(
+            kind=kind_of(attempt, find_request(entries, request)[1]),
+            request=request,
+            approver=attempt.approver,
+            reason=attempt.reason.strip(),
+            proof=proof,
+            attempt=attempt.name,
+        )
+    # a good code under an attempt that fails is used up all the same: others may have seen it
+    step = proof.step if proof else None
+    return Refused(request=request, claimed=safe(attempt.approver), why=why, attempt=attempt.name, step=step)
 
 
 def recorded(entries: Sequence[Entry], name: str) -> Decided | Refused | None:
@@ -168,12 +191,13 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
     """Why this attempt cannot count, whatever its proof; empty where nothing speaks against it."""
     _, asked = find_request(entries, request)
     stands = standing(entries, request, policy, now)
-    rule = rule_of(policy, asked.model)
+    approvers, _ = deciders(policy, asked.model, asked.overrides)
     decided = {e.approver for e in _decisions([entry.event for entry in entries], request)}
     owners = {policy.person_of(login) for login in asked.requested_by}
     reasons = (
         (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
-        (attempt.approver not in rule.approvers, "not an approver of this model"),
+        (is_moving(entries, request), "its move has begun"),
+        (attempt.approver not in approvers, "not an approver of this model"),
         (attempt.approver in owners, "nobody decides on their own run"),
         (attempt.approver in decided, "has decided already"),
         (not attempt.reason.strip(), "a decision needs a reason"),
@@ -190,6 +214,7 @@ def against_replay(entries: Sequence[Entry], approver: str, proof: Proof) -> str
         for e in entries
         if isinstance(e.event, Decided | RolledBack) and e.event.approver == approver
     ]
+    used += [e.event.step for e in entries if isinstance(e.event, Refused) and e.event.claimed == approver]
     last = max((step for step in used if step is not None), default=None)
     return "this code was used already" if proof.step is not None and last is not None and proof.step <= last else ""
 
@@ -198,10 +223,10 @@ def _decisions(events: Sequence[object], request: str) -> list[Decided]:
     return [e for e in events if isinstance(e, Decided) and e.request == request]
 
 
-def _missing(rule: Rule, approvals: Sequence[str]) -> str:
+def _missing(approvers: Sequence[str], needed: int, approvals: Sequence[str]) -> str:
     """What is still needed, in one line; empty where nothing is."""
-    counted = [name for name in approvals if name in rule.approvers]
-    if len(counted) < rule.needed:
-        left = sorted(set(rule.approvers) - set(approvals))
-        return f"{len(counted)} of {rule.needed} approvals; may approve: {', '.join(left)}"
+    counted = [name for name in approvals if name in approvers]
+    if len(counted) < needed:
+        left = sorted(set(approvers) - set(approvals))
+        return f"{len(counted)} of {needed} approvals; may approve: {', '.join(left) or 'nobody'}"
     return ""

@@ -83,11 +83,27 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
 
 def verdict_of(model: str, version: str, settings: Settings) -> Verdict:
     """What the gates said of a registered version."""
+    return Verdict.model_validate(_record(model, version, settings, "verdict.json"))
+
+
+def resolved_recipe(model: str, version: str, settings: Settings) -> dict[str, Any]:
+    """The recipe of a registered version with every default; `verified_digests` holds it against its digest."""
+    return dict(_record(model, version, settings, "recipe.resolved.json"))
+
+
+def held_out(model: str, version: str, settings: Settings) -> tuple[Split, Evaluation]:
+    """The split of a registered version, and how it was evaluated on the test side."""
+    lineage = _record(model, version, settings, LINEAGE)
+    return Split.model_validate(lineage["split"]), Evaluation.model_validate(lineage["evaluation"])
+
+
+def _record(model: str, version: str, settings: Settings, name: str) -> Any:
+    """One JSON file of what the gates said of a registered version."""
     registry = client(settings)
     entry = _version(registry, model, version)
     folder = verdict_folder(str(entry.tags.get("verdict_digest")), str(entry.tags.get("recipe_digest")))
     with tempfile.TemporaryDirectory() as local:
-        return _Run(registry, entry.run_id, Path(local)).verdict(folder)
+        return _Run(registry, entry.run_id, Path(local)).read(f"{folder}/{name}")
 
 
 def started_by(model: str, version: str, settings: Settings) -> tuple[str, ...]:

@@ -16,9 +16,10 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> 
         [
             f"## Make {asked.model}-candidates version {asked.version} the champion of {asked.model}?",
             "",
-            f"**{'All gates hold' if verdict.passed else 'Refused by its gates'}**",
+            f"**{'All gates hold' if verdict.passed else 'REFUSED BY ITS GATES: to approve is to override them'}**",
             "",
             *gates,
+            *([] if verdict.passed else ["", f"Why it is asked for all the same: {asked.reason}"]),
             "",
             f"Request `{entry.digest[:SHOWN]}`, {stands.state}: {stands.why}.",
             f"Candidate `{digests.adapter[:SHOWN]}` (type these digits). Bound to {bound}.",

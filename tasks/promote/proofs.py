@@ -29,8 +29,13 @@ PERIOD_SECONDS = 30
 DRIFT_STEPS = 1  # a clock may be half a minute off
 
 
-def statement(kind: Literal["approved", "rejected", "rolled_back"], subject: str, approver: str, reason: str,
-              digests: Digests | None = None) -> bytes:  # fmt: skip
+def statement(
+    kind: Literal["approved", "overridden", "rejected", "rolled_back"],
+    subject: str,
+    approver: str,
+    reason: str,
+    digests: Digests | None = None,
+) -> bytes:
     """What is signed: canonical JSON of the decision with every digest that it is bound to.
 
     Args:

@@ -17,6 +17,7 @@ from tasks.register.runs import USER_TAG, client
 from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
 
 CHALLENGER = "challenger"
+ORIGIN_TAG = "recipe_origin"  # `reviewed` where the recipe's file, and what lies beside it, are those of conf/recipes
 VERDICT_TAG = "tunegate.verdict_digest"  # of the gates that judged last
 DECISION_TAG = "tunegate.decision"  # on a version that people have decided on: no stage touches it any more
 
@@ -35,8 +36,8 @@ def register_candidate(
 ) -> Candidate:
     """Register the adapter under `<name>-candidates`; one version an adapter, however often its gates are edited.
 
-    A refused adapter gets no version; if it is the challenger by an earlier verdict, it stops being it. A version that
-    people have decided on stays as it is, whatever is judged later.
+    A refused adapter is never the challenger, also where an earlier verdict had made it one: it can be asked for by its
+    version only, as an override. A version that people have decided on stays as it is, whatever is judged later.
     """
     import mlflow
 
@@ -57,21 +58,18 @@ def register_candidate(
         "files_sha256": registry.get_logged_model(recorded.model_id).tags[FILES_TAG],
         "evaluation_digest": evaluation.digest,
         "verdict_digest": verdict.digest,
+        ORIGIN_TAG: origin(recipe, settings),
         "started_by": ",".join(sorted({getpass.getuser(), registry.get_run(recorded.run_id).data.tags[USER_TAG]})),
         "validation_status": "pending" if verdict.passed else "rejected",
     }
-    version = _version_of(registry, name, recorded.model_id)
-    decided = bool(version) and DECISION_TAG in registry.get_model_version(name, version).tags
-    if decided:
-        tags = {}
-    elif verdict.passed:
-        version = version or _new_version(registry, name, recorded)
+    version = _version_of(registry, name, recorded.model_id) or _new_version(registry, name, recorded)
+    decided = DECISION_TAG in registry.get_model_version(name, version).tags
+    for tag, value in ({} if decided else tags).items():
+        registry.set_model_version_tag(name, version, tag, value)
+    if verdict.passed and not decided:
         registry.set_registered_model_alias(name, CHALLENGER, version)
-    elif version and _challenger(registry, name) == version:
+    elif not verdict.passed and _challenger(registry, name) == version:
         registry.delete_registered_model_alias(name, CHALLENGER)
-    if version:
-        for tag, value in tags.items():
-            registry.set_model_version_tag(name, version, tag, value)
     (workspace.folder / "candidate.json").write_text(json.dumps({"name": name, "version": version, **tags}))
     return Candidate(
         key=workspace.key,
@@ -79,9 +77,15 @@ def register_candidate(
         note=workspace.artifact("candidate.json"),
         name=name,
         version=version,
+        is_challenger=verdict.passed and not decided,
         model_uri=_alias_uri(name) if verdict.passed and not decided else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
+
+
+def origin(recipe: Recipe, settings: Settings) -> str:
+    """`reviewed` or `outside`: whether the recipe was read from conf/recipes, as its relative data paths were."""
+    return "reviewed" if recipe.given.folder == str(settings.conf / "recipes") else "outside"
 
 
 def verdict_folder(verdict: str, recipe: str) -> str:
@@ -103,9 +107,7 @@ def still_challenger(candidate: Candidate, settings: Settings) -> bool:
     try:
         if registry.get_run(candidate.run_id).data.tags.get(VERDICT_TAG) not in candidate.parents:
             return False
-        return candidate.model_uri != _alias_uri(candidate.name) or (
-            _challenger(registry, candidate.name) == candidate.version
-        )
+        return not candidate.is_challenger or _challenger(registry, candidate.name) == candidate.version
     except MlflowException:
         return False  # the registry was emptied, or is another one
 

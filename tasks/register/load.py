@@ -50,13 +50,17 @@ class Answerer:
         Raises:
             RecipeError: a template needs a column that the row does not have.
         """
-        import torch
-        from transformers import GenerationConfig
-
         question = self._render(self._user, row)
         messages: list[Message] = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
         if self._prompt.system:
             messages.insert(0, {"role": "system", "content": self._render(self._prompt.system, row)})
+        return self.reply(messages)
+
+    def reply(self, messages: list[Message]) -> str:
+        """The answer to a conversation whose last message is the answer to give; what it says now is not read."""
+        import torch
+        from transformers import GenerationConfig
+
         device = self._model.device
         ids = torch.tensor([encode_prompt(messages, self._prompt, self._tokenizer)], device=device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=getattr(torch, self._dtype)):

@@ -137,7 +137,7 @@ def _log_files(
 
 def _lineage(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluation) -> dict[str, Any]:
     """From source files to evaluation: each result as the stages handed it on, digests and counts only."""
-    results = {**prepared.model_dump(mode="json"), "base": base.model_dump(mode="json")}
+    results = {**prepared.model_dump(mode="json", exclude={"key", "parents"}), "base": base.model_dump(mode="json")}
     return {**results, "adapter": adapter.model_dump(mode="json"), "evaluation": evaluation.model_dump(mode="json")}
 
 

@@ -14,9 +14,11 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from conf.load import RECIPES, BadRecipe, Problem, find_data, load_recipe
+from conf.load import BadRecipe, Problem, find_data, load_recipe
 from conf.schema import Recipe
+from conf.settings import PROJECT
 
+RECIPES = PROJECT / "conf" / "recipes"
 GOOD = """\
 name: tiny
 model:
@@ -57,6 +59,7 @@ def folder(tmp_path: Path) -> Path:
 
 def write(folder: Path, text: str, name: str = "recipe.yaml") -> Path:
     file = folder / name
+    file.parent.mkdir(exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -146,8 +149,8 @@ def test_a_file_named_in_the_recipe_becomes_part_of_it(folder: Path) -> None:
 
 def test_a_missing_recipe_is_named_with_the_recipes_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("demo", "banking77"):
-        write(tmp_path, GOOD, f"{name}.yaml")
-    monkeypatch.setattr("conf.load.RECIPES", tmp_path)
+        write(tmp_path, GOOD, f"recipes/{name}.yaml")
+    monkeypatch.setenv("TUNEGATE_CONF", str(tmp_path))
     with pytest.raises(BadRecipe, match=r"^demoo: no such recipe; recipes here: banking77, demo; did you mean demo\?$"):
         load_recipe(Path("demoo"))
 

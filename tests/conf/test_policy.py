@@ -106,3 +106,20 @@ def test_quiet_hours_are_those_of_their_zone() -> None:
     assert not hours.hold(datetime(2026, 1, 1, 20, 30, tzinfo=UTC))
     with pytest.raises(ValueError, match="Europe/Atlantis is none"):
         QuietHours(start="22:00", end="06:00", timezone="Europe/Atlantis")
+
+
+def test_an_override_names_approvers_that_there_are(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "    needed: 2\n", "    needed: 2\n    overrides: [{metrics: [accuracy], approvers: [eve], needed: 1}]\n"
+    )
+    assert any("eve is not among the approvers" in problem for problem in problems(tmp_path, text))
+
+
+def test_an_override_takes_two_people_unless_the_policy_says_otherwise(tmp_path: Path) -> None:
+    text = GOOD.replace("    needed: 2\n", "    needed: 2\n    overrides: [{metrics: [accuracy], approvers: [ann]}]\n")
+    assert any("2 of 1 approvers" in problem for problem in problems(tmp_path, text))
+
+
+def test_what_may_differ_is_a_section_of_a_recipe(tmp_path: Path) -> None:
+    text = GOOD.replace("    needed: 2\n", "    needed: 2\n    may_differ: [trainig]\n")
+    assert any("trainig is no section of a recipe" in problem for problem in problems(tmp_path, text))

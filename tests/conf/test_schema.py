@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from conf.load import RECIPES, BadRecipe, json_schema, load_recipe
+from conf.load import BadRecipe, json_schema, load_recipe
 from conf.schema import (
     METRICS,
     Dataset,
@@ -29,7 +29,9 @@ from conf.schema import (
     digest_of,
     flat,
 )
+from conf.settings import PROJECT
 
+RECIPES = PROJECT / "conf" / "recipes"
 COMMITTED = RECIPES.parent / "recipe.schema.json"
 TINY: dict[str, Any] = {
     "name": "tiny",

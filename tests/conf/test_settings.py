@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.settings import PROJECT, QUIET, environment, prepare_environment, settings
+from conf.settings import PROJECT, QUIET, environment, prepare_environment, settings, without_password
 
 OURS = (
     "TUNEGATE_HOME", "TUNEGATE_STORE", "TUNEGATE_DATA", "TUNEGATE_THREADS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"
@@ -99,3 +99,16 @@ def test_a_process_that_we_start_finds_the_same_settings(tmp_path: Path) -> None
     assert given["TUNEGATE_HOME"] == str(tmp_path)
     assert given["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
     assert given["OMP_NUM_THREADS"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql+psycopg2://ann:secret@db:5432/mlflow", "postgresql+psycopg2://db:5432/mlflow"),
+        ("https://ann:secret@mlflow.example/x", "https://mlflow.example/x"),
+        ("sqlite:////home/ann/mlflow.db", "sqlite:////home/ann/mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+    ],
+)
+def test_an_address_is_shown_without_user_and_password(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown

@@ -6,11 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
+
+import pyotp
 
 from conf.settings import PROJECT
 from tests.builders import ANSWERS, QUESTIONS
 from tests.tiny import tiny_base
+from tests.waiting import wait_for
 
 RECIPE = """
 name: tiny
@@ -34,16 +39,35 @@ tracking: {{log_system_metrics: false}}
 """
 
 
+POLICY = """
+approvers:
+  - {name: first-approver, logins: [first.approver], totp: true}
+  - {name: second-approver, logins: [second.approver], totp: true}
+rules:
+  - models: ["*"]
+    approvers: [first-approver, second-approver]
+    may_differ: [evaluation, training]
+    overrides:
+      - {metrics: [perplexity], approvers: [first-approver, second-approver]}
+"""
+IMPOSSIBLE = ("max: 0}", "max: -1000000}")
+
+
 class Place:
-    """A folder with a recipe, its data and its own TUNEGATE_HOME."""
+    """A folder with recipes (`strict` has a gate that nothing passes), data, a policy, and its own TUNEGATE_HOME."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.recipe = folder / "tiny.yaml"
-        self.home = folder / "home"
+        self.folder, self.conf, self.home = folder, folder / "conf", folder / "home"
+        self._given: dict[str, int] = {}  # the time step of the last code of an approver
+        recipes, policies = self.conf / "recipes", self.conf / "policies"
+        for needed in (recipes, policies):
+            needed.mkdir(parents=True)
+        self.recipe = recipes / "tiny.yaml"
         base = tiny_base(folder / "model", [*QUESTIONS, *ANSWERS])
         self.recipe.write_text(RECIPE.format(base=base))
-        with (folder / "tickets.jsonl").open("w") as stream:
+        (recipes / "strict.yaml").write_text(RECIPE.format(base=base).replace(*IMPOSSIBLE))
+        (policies / "promotion.yaml").write_text(POLICY)
+        with (recipes / "tickets.jsonl").open("w") as stream:
             for number in range(160):
                 kind = number % 4
                 text = (
@@ -53,11 +77,12 @@ class Place:
                 stream.write(json.dumps(record) + "\n")
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {**os.environ, "TUNEGATE_HOME": str(self.home), "TUNEGATE_THREADS": "1", **more}
+        own = {"TUNEGATE_HOME": str(self.home), "TUNEGATE_CONF": str(self.conf), "TUNEGATE_THREADS": "1"}
+        return {**os.environ, **own, **more}
 
-    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """`tunegate run` with the recipe."""
-        return self.command("run", str(self.recipe), *arguments, **more)
+    def run(self, *arguments: str, recipe: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
+        """`tunegate run` with the recipe, or with another by its name."""
+        return self.command("run", recipe or str(self.recipe), *arguments, **more)
 
     def command(self, *arguments: str, typed: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         """`tunegate` with these arguments; `typed` comes on its standard input."""
@@ -70,3 +95,27 @@ class Place:
             text=True,
             timeout=600,
         )
+
+    def alias(self, name: str) -> str | None:
+        """The version of the production model under an alias."""
+        from tasks.promote.registry import alias
+
+        return alias(self._registry(), "tiny", name)
+
+    def candidate(self, version: str) -> str:
+        """The adapter's sha256 of a candidate's version."""
+        return str(self._registry().get_model_version("tiny-candidates", version).tags["adapter_sha256"])
+
+    def code(self, approver: str) -> str:
+        """A one-time code that was not given yet, of the next half minute: it holds for a minute at least."""
+        secret = (self.home / "approvers" / f"{approver}.totp").read_text()
+        step = max(int(time.time()) // 30 + 1, self._given.get(approver, 0) + 1)
+        wait_for(lambda: step <= int(time.time()) // 30 + 1, seconds=60)
+        self._given[approver] = step
+        return pyotp.TOTP(secret).at(step * 30)
+
+    def _registry(self) -> Any:
+        from mlflow import MlflowClient
+
+        address = f"sqlite:///{self.home / 'mlflow.db'}"
+        return MlflowClient(address, registry_uri=address)  # not that of another test of this process

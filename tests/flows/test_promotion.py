@@ -22,8 +22,8 @@ from conf.policy import Policy
 from conf.settings import Settings, environment, settings
 from tasks import promote as promotion
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Entry, Ledger, Promoted, Refused, Requested
-from tasks.promote import Attempt, registry
+from tasks.ledger import Decided, Entry, Expired, Ledger, Promoted, Refused, Rehearsed, Requested, RolledBack
+from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
@@ -34,7 +34,7 @@ from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
-APPROVER = "first-approver"
+APPROVER, OTHER = "first-approver", "second-approver"
 
 
 class Killed(BaseException):
@@ -54,14 +54,15 @@ class House:
         self.ledger = Ledger.of(settings)
         self.registry: Any = client(settings)
 
-    def code(self) -> str:
+    def code(self, approver: str = APPROVER, *, ahead: int = 0) -> str:
         """A code that was not used yet: a person waits half a minute for the next, a test looks one ahead."""
-        secret = (self.settings.home / "approvers" / f"{APPROVER}.totp").read_text()
-        used = [
-            entry.event.proof.step for entry in self.ledger.entries() if getattr(entry.event, "proof", None) is not None
-        ]  # type: ignore[union-attr]
+        secret = (self.settings.home / "approvers" / f"{approver}.totp").read_text()
+        proven = [entry.event for entry in self.ledger.entries() if isinstance(entry.event, Decided | RolledBack)]
+        used = [event.proof.step or 0 for event in proven if event.approver == approver]
+        refused = [entry.event for entry in self.ledger.entries() if isinstance(entry.event, Refused)]
+        used += [event.step or 0 for event in refused if event.claimed == approver]
         now = int(time.time()) // 30
-        while (step := max(now, max(used, default=0) + 1)) > now + 1:
+        while (step := max(now + ahead, max(used, default=0) + 1)) > now + 1:
             time.sleep(1)
             now = int(time.time()) // 30
         return pyotp.TOTP(secret).at(step * 30)
@@ -71,9 +72,9 @@ class House:
         assert isinstance(entry.event, Requested)
         return entry, entry.event
 
-    def approve(self, entry: Entry, asked: Requested) -> None:
-        attempt = Attempt("approved", APPROVER, asked.digests.adapter[:12], "read the report")
-        promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code())
+    def approve(self, entry: Entry, asked: Requested, approver: str = APPROVER) -> None:
+        attempt = Attempt("approved", approver, asked.digests.adapter[:12], "read the report")
+        promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code(approver))
 
     def alias(self, name: str) -> str | None:
         return registry.alias(self.registry, "tiny", name)
@@ -91,7 +92,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     first = place.run()
     assert first.returncode == 0, first.stdout + first.stderr
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("TUNEGATE_HOME", str(place.home)), ("TUNEGATE_THREADS", "1")):
+        for name, value in place.environment().items():
             patch.setenv(name, value)
         for name in ("TUNEGATE_STORE", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
             patch.delenv(name, raising=False)
@@ -110,6 +111,7 @@ def test_nobody_promotes_before_anyone_asked_and_enrolled(house: House) -> None:
 
 
 def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
+    assert house.place.command("enroll", OTHER).returncode == 0
     enrolled = house.place.command("enroll", APPROVER)
     assert "otpauth://totp/" in enrolled.stdout
     asked = json.loads(house.place.command("promote", "tiny", "--json").stdout)
@@ -158,7 +160,7 @@ def test_a_person_decides_in_the_form_of_a_suspended_run(house: House) -> None:
         wait_for(lambda: "wrong code" in last_event(house), seconds=120)
         server.wait_for_state(run, "Suspended")
         assert house.alias("champion") == "1"
-        server.resume(run, **form, decision="approve", code=house.code())
+        server.resume(run, **form, decision="approve", code=house.code(ahead=1))  # a worker is slower than a person
         server.wait_for_state(run, "Completed")
     assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
     events = [type(e.event).__name__ for e in house.ledger.entries() if entry.digest in (e.digest, request_of(e))]
@@ -166,10 +168,17 @@ def test_a_person_decides_in_the_form_of_a_suspended_run(house: House) -> None:
         "Requested",
         "Refused",
         "Decided",
+        "Rehearsed",
         "Moving",
         "Promoted",
     ]  # the form that was replayed counted once
     assert house.bad_findings() == []
+
+
+def test_the_way_back_was_rehearsed_before_the_champion_moved(house: House) -> None:
+    (rehearsed,) = [e.event for e in house.ledger.entries() if isinstance(e.event, Rehearsed)]
+    assert (rehearsed.version, rehearsed.rows) == ("1", 20)
+    assert rehearsed.same >= 18
 
 
 def request_of(entry: Entry) -> str:
@@ -229,7 +238,10 @@ def test_other_weights_under_the_tags_of_an_honest_version_are_refused(house: Ho
 
 def test_nobody_decides_on_a_run_that_they_started(house: House) -> None:
     own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [getpass.getuser()]}
-    policy = Policy.model_validate_json(json.dumps({**house.policy.model_dump(mode="json"), "approvers": [own]}))
+    others = [approver.model_dump(mode="json") for approver in house.policy.approvers[1:]]
+    policy = Policy.model_validate_json(
+        json.dumps({**house.policy.model_dump(mode="json"), "approvers": [own, *others]})
+    )
     started = promotion.requested(house.ledger_requests()[0]).requested_by
     assert started == (getpass.getuser(),)
     asked = promotion.requested(house.ledger_requests()[0]).model_copy(
@@ -306,7 +318,7 @@ def test_an_adapter_that_was_edited_after_its_approval_voids_it(house: House) ->
 
 
 def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
-    from tasks.ledger import Decided, Proof
+    from tasks.ledger import Proof
 
     entry, _ = house.request()
     forged = Proof(method="totp", value="0" * 64, step=int(time.time()) // 30 - 5)
@@ -322,7 +334,9 @@ def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
 
 def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = house.ledger.path.read_bytes().splitlines(keepends=True)
-    house.ledger.path.write_bytes(b"".join(lines[:-2]))  # without the forged line of the test before, and its end
+    house.ledger.path.write_bytes(
+        b"".join(lines[:-3])
+    )  # without the forged line of the test before, and what it led to
     entry, asked = house.request()
     attempt = Attempt("rejected", APPROVER, asked.digests.adapter[:12], "worse on cards")
     with monkeypatch.context() as patch:
@@ -337,6 +351,63 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}"):
         promotion.promote(entry.digest, house.policy, house.settings)
+
+
+def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry, asked = candidate(house, 11)
+    house.approve(entry, asked)
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.register.load.Answerer.reply", lambda *_: "something else")
+        with pytest.raises(
+            PromotionRefused, match="version 1: the way back to it does not work: 0 of 20 answers are as"
+        ):
+            promotion.promote(entry.digest, house.policy, house.settings)
+    assert house.alias("champion") == "1"
+    reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
+    promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
+
+
+def test_a_recipe_that_was_not_reviewed_is_refused_and_leaves_a_trace(house: House) -> None:
+    done = house.place.run("--set", "gates.0.max=1000000", "--set", "evaluation.max_new_tokens=12")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(PromotionRefused, match="its recipe is none of conf/recipes: gates differ"):
+        house.request()
+    last = house.ledger.entries()[-1].event
+    assert isinstance(last, Refused)
+    assert last.why == "its recipe is none of conf/recipes: gates differ"
+
+
+def test_a_recipe_from_outside_the_folder_is_refused_whatever_it_says(house: House, tmp_path: Path) -> None:
+    for file in house.place.recipe.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    rows = (tmp_path / "tickets.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "tickets.jsonl").write_text("".join(rows[8:]))
+    done = house.place.run(recipe=str(tmp_path / "tiny.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    with pytest.raises(PromotionRefused, match="its recipe was read from outside conf/recipes, and its data perhaps"):
+        house.request()
+    assert isinstance(house.ledger.entries()[-1].event, Refused)
+
+
+def test_a_request_that_nobody_answers_expires_once_and_leaves_a_trace(house: House) -> None:
+    (old, *_) = house.ledger_requests()
+    late = promotion.requested(old).model_copy(
+        update={
+            "expires_at": datetime.now(UTC) - timedelta(seconds=1),
+            "policy": house.policy.digest(),
+            "attempt": "late",
+        }
+    )
+    entry = house.ledger.append(late)
+    assert late in promotion.expire(house.policy, house.settings)
+    assert promotion.expire(house.policy, house.settings) == []
+    ended = [
+        e.event for e in house.ledger.entries() if isinstance(e.event, Expired) and e.event.request == entry.digest
+    ]
+    assert len(ended) == 1
+    attempt = Attempt("approved", APPROVER, late.digests.adapter[:12], "too late")
+    with pytest.raises(PromotionRefused, match="the request is expired"):
+        promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
 
 
 def test_quiet_hours_hold_a_promotion_back(house: House) -> None:
@@ -407,7 +478,41 @@ def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(
     assert house.bad_findings() == []
 
 
+def test_what_a_gate_refused_is_promoted_only_by_those_who_may_override_it(house: House) -> None:
+    refused = house.place.run("--set", "training.seed=13", recipe="strict")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    version = max(
+        house.registry.search_model_versions("name = 'tiny-candidates'"), key=lambda v: int(v.version)
+    ).version
+    with pytest.raises(ModelError, match="no candidate under the alias challenger"):
+        house.request()
+    wish = Override(str(version), "the gate is wrong, see ticket 12")
+    rule = {**house.policy.rules[0].model_dump(mode="json"), "overrides": []}
+    closed = Policy.model_validate_json(json.dumps({**house.policy.model_dump(mode="json"), "rules": [rule]}))
+    with pytest.raises(PromotionRefused, match="lets nobody override a gate on perplexity"):
+        promotion.request("tiny", closed, house.settings, override=wish)
+    with pytest.raises(PromotionRefused, match="an override needs a reason"):
+        promotion.request("tiny", house.policy, house.settings, override=Override(str(version), " "))
+    entry = promotion.request("tiny", house.policy, house.settings, override=wish)
+    asked = promotion.requested(entry)
+    assert (asked.overrides, asked.reason) == (("perplexity",), wish.reason)
+    page = promotion.review(entry, promotion.where(entry, house.policy, house.settings), house.settings)
+    assert "REFUSED BY ITS GATES" in page
+    assert wish.reason in page
+    house.approve(entry, asked)
+    with pytest.raises(PromotionRefused, match="1 of 2 approvals; may approve: second-approver"):
+        promotion.promote(entry.digest, house.policy, house.settings)
+    house.approve(entry, asked, OTHER)
+    done = promotion.promote(entry.digest, house.policy, house.settings)
+    assert house.alias("champion") == done.version
+    decided = [
+        e.event for e in house.ledger.entries() if isinstance(e.event, Decided) and e.event.request == entry.digest
+    ]
+    assert [(event.kind, event.approver) for event in decided] == [("overridden", APPROVER), ("overridden", OTHER)]
+    assert house.bad_findings() == []
+
+
 def test_every_refused_attempt_left_a_trace(house: House) -> None:
     refused = [entry.event for entry in house.ledger.entries() if isinstance(entry.event, Refused)]
     assert {event.why for event in refused} >= {"wrong code or key", "this code was used already"}
-    assert all(event.claimed == APPROVER for event in refused)
+    assert {event.claimed for event in refused} == {APPROVER, getpass.getuser()}

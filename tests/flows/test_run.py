@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from conf.load import load_recipe
 from conf.settings import PROJECT
+from tasks.errors import RecipeError
 from tests.builders import QUESTIONS
 from tests.flows.place import Place
 from tests.waiting import wait_for
@@ -83,6 +85,35 @@ def test_a_second_run_does_no_stage_again(place: Place, first: subprocess.Comple
     assert second.returncode == 0, second.stdout + second.stderr
     assert stages_done(second.stdout) == []
     assert stages_cached(second.stdout) == list(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("split.seed=9",), "its split differs"),
+        (("pii.score_threshold=0.9",), "its scrub differs"),
+        (("quality.min_prompt_characters=3",), "its check differs"),
+        (("prompt.user='{{ text | upper }}'",), "its raw differs"),
+    ],
+)
+def test_what_was_prepared_is_taken_over_by_its_own_recipe_alone(
+    place: Place,
+    first: subprocess.CompletedProcess[str],
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: tuple[str],
+    says: str,
+) -> None:
+    assert first.returncode == 0
+    for name, value in place.environment().items():
+        monkeypatch.setenv(name, value)
+    from tasks import stages
+
+    (made,) = (place.home / "store" / "prepared").iterdir()
+    assert stages.take_over(made.name, load_recipe(place.recipe)).split.key == made.name
+    with pytest.raises(RecipeError, match=says):
+        stages.take_over(made.name, load_recipe(place.recipe, overrides))
+    with pytest.raises(RecipeError, match="nothing of the key"):
+        stages.take_over("../../etc/passwd", load_recipe(place.recipe))
 
 
 def test_an_edited_gate_is_judged_and_nothing_else_is_done_again(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.schema import digest_of
 from tasks.errors import LedgerError
 from tasks.ledger import Enrolled, Entry, Expired, Ledger
 
@@ -125,3 +126,19 @@ def test_processes_that_write_at_once_keep_the_chain_whole(tmp_path: Path) -> No
     for process in processes:
         process.join()
     assert [entry.number for entry in Ledger(path).entries()] == list(range(60))
+
+
+def test_a_line_of_an_older_version_that_knew_fewer_fields_keeps_its_digest(tmp_path: Path) -> None:
+    event = {"kind": "expired", "request": "ab", "why": "old"}
+    record = {"number": 0, "at": "2026-01-01T00:00:00Z", "previous": "0" * 64, "event": event}
+    older = {
+        **record,
+        "event": {"kind": "refused", "request": "ab", "claimed": "ann", "why": "wrong"},
+    }  # no attempt yet
+    for line in (record, older):
+        ledger = Ledger(tmp_path / f"{line['event']['kind']}.jsonl")  # type: ignore[index]
+        ledger.path.write_text(json.dumps({**line, "sha256": digest_of(line)}) + "\n")
+        (entry,) = ledger.entries()
+        assert entry.digest == digest_of(line)
+        assert ledger.append(Enrolled(approver="ann", login="root")).previous == digest_of(line)
+        assert len(ledger.entries()) == 2

@@ -13,6 +13,7 @@ from tasks.results import (
     Count,
     Evaluation,
     GateResult,
+    Prepared,
     RawData,
     Recorded,
     Report,
@@ -49,7 +50,9 @@ ADAPTER = Adapter(
     train_loss=0.2,
     eval_loss=0.1434,
 )
-CANDIDATE = Candidate(key=KEY, note=FILE, name="demo-candidates", version="3", model_uri="models:/m-1", run_id="r")
+CANDIDATE = Candidate(
+    key=KEY, note=FILE, name="demo-candidates", version="3", is_challenger=True, model_uri="models:/m-1", run_id="r"
+)
 
 
 def _side(rows: int) -> Side:
@@ -98,7 +101,11 @@ LINES: list[tuple[Result, str]] = [
     (Verdict(key=KEY, passed=False, gates=(HELD, HELD, BROKEN)), "2 of 3 gates hold"),
     (Report(key=KEY, page=FILE), "51 kB"),
     (CANDIDATE, "demo-candidates version 3"),
-    (CANDIDATE.model_copy(update={"version": None}), "no version: refused"),
+    (
+        Prepared.model_construct(key=KEY, split=Split(key=KEY, train=_side(8), validation=_side(2), test=_side(1))),
+        "train 8 · validation 2 · test 1",
+    ),
+    (CANDIDATE.model_copy(update={"is_challenger": False}), "demo-candidates version 3, which challenges nobody"),
 ]
 
 

@@ -10,7 +10,17 @@ import pytest
 from conf.policy import Policy
 from tasks.errors import PromotionRefused
 from tasks.ledger import BEGINNING, Decided, Digests, Entry, Event, Expired, Moving, Promoted, Proof, Refused, Requested
-from tasks.promote.decision import GUESS_MINUTES, GUESSES, NOT_PROVEN, Attempt, find_request, judged, locked, standing
+from tasks.promote.decision import (
+    GUESS_MINUTES,
+    GUESSES,
+    NOT_PROVEN,
+    Attempt,
+    deciders,
+    find_request,
+    judged,
+    locked,
+    standing,
+)
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DIGESTS = Digests(adapter="ab" * 32, files="f", base="b", split="s", recipe="r", evaluation="e", verdict="v")
@@ -121,14 +131,17 @@ def test_a_proof_that_does_not_hold_decides_nothing() -> None:
     assert desk.state()[0] == "waiting"
 
 
-def test_nobody_is_asked_for_a_proof_who_may_not_decide() -> None:
+def test_a_name_that_the_policy_does_not_know_or_that_is_locked_is_not_asked_for_a_proof() -> None:
     desk = Desk(policy())
 
     def never(*_: object) -> Proof:
         raise AssertionError
 
-    attempt = Attempt(kind="approved", approver="dan", candidate="ab" * 6, reason="x")
-    assert isinstance(judged(desk.entries, desk.request, attempt, desk.policy, NOW, never), Refused)
+    for _ in range(GUESSES):
+        desk.decide("ann", proof=None)
+    for name in ("eve", "ann"):
+        attempt = Attempt(kind="approved", approver=name, candidate="ab" * 6, reason="x")
+        assert isinstance(judged(desk.entries, desk.request, attempt, desk.policy, NOW, never), Refused)
 
 
 def code(step: int) -> Proof:
@@ -213,3 +226,57 @@ def test_a_request_is_named_by_its_digits(name: str) -> None:
     with pytest.raises(PromotionRefused, match="no such request"):
         find_request(desk.entries, name)
     assert find_request(desk.entries, desk.request[:8])[0].digest == desk.request
+
+
+OVERRIDES = [
+    {"metrics": ["exact_match"], "approvers": ["ann", "bob"], "needed": 2},
+    {"metrics": ["perplexity"], "approvers": ["ann", "bob", "dan"], "needed": 1},
+]
+
+
+def test_gates_are_overridden_only_by_those_whom_the_policy_names_for_each_of_them() -> None:
+    desk = Desk(policy(needed=1, overrides=OVERRIDES), overrides=("exact_match", "perplexity"), reason="wrong gate")
+    assert why(desk.decide("cem")) == "not an approver of this model"
+    decided = desk.decide("ann")
+    assert isinstance(decided, Decided)
+    assert decided.kind == "overridden"
+    assert desk.state() == ("waiting", "1 of 2 approvals; may approve: bob")
+    desk.decide("bob")
+    assert desk.state() == ("approved", "approved")
+
+
+def test_whoever_may_override_must_also_be_an_approver_of_the_model() -> None:
+    desk = Desk(policy(needed=1, overrides=OVERRIDES), overrides=("perplexity",))
+    assert why(desk.decide("dan")) == "not an approver of this model"
+
+
+def test_an_override_is_rejected_like_any_request() -> None:
+    desk = Desk(policy(needed=1, overrides=OVERRIDES), overrides=("perplexity",))
+    rejected = desk.decide("ann", "rejected")
+    assert isinstance(rejected, Decided)
+    assert rejected.kind == "rejected"
+    assert desk.state() == ("rejected", "rejected by ann")
+
+
+def test_a_gate_that_no_override_names_stays_a_refusal() -> None:
+    with pytest.raises(PromotionRefused, match="lets nobody override a gate on accuracy"):
+        deciders(policy(needed=1, overrides=OVERRIDES), "bank", ("perplexity", "accuracy"))
+
+
+def test_a_good_code_under_an_attempt_that_fails_is_used_up() -> None:
+    desk = Desk(policy(needed=1))
+    code = Proof(method="totp", value="hmac", step=100)
+    refused = desk.decide("ann", proof=code, reason=" ")
+    assert why(refused) == "a decision needs a reason"
+    assert isinstance(refused, Refused)
+    assert refused.step == 100
+    assert why(desk.decide("ann", proof=code)) == "this code was used already"
+    assert isinstance(desk.decide("ann", proof=code.model_copy(update={"step": 101})), Decided)
+
+
+def test_a_move_that_has_begun_is_not_rejected() -> None:
+    desk = Desk(policy(needed=1))
+    desk.decide("ann")
+    desk.write(Moving(request=desk.request))
+    assert why(desk.decide("bob", "rejected")) == "its move has begun"
+    assert desk.state() == ("approved", "approved")

@@ -117,6 +117,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One for all tests, since to create the database costs seconds; each test has an experiment of its own."""
     home = tmp_path_factory.mktemp("home")
     settings = Settings(
+        conf=PROJECT / "conf",
         home=home,
         store=str(home / "store"),
         tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
@@ -133,7 +134,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         evaluation = run.evaluation.model_copy(
             update={"parents": (made.split.digest, made.base.digest, adapter.digest)}
         )
-        prepared = Prepared(raw=run.raw, clean=run.clean, checked=run.checked, split=made.split)
+        prepared = Prepared(key=made.split.key, raw=run.raw, clean=run.clean, checked=run.checked, split=made.split)
         yield House(settings, store, run, prepared, made.base, adapter, evaluation)
         import mlflow
 
@@ -346,6 +347,7 @@ def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> 
         "recipe_digest": recipe.digest(),
         "split_digest": house.prepared.split.digest,
         "adapter_sha256": house.adapter.weights.sha256,
+        "recipe_origin": "outside",
         "files_sha256": house.mlflow.get_logged_model(recorded.model_id).tags["tunegate.files_sha256"],
         "evaluation_digest": house.evaluation.digest,
         "started_by": getpass.getuser(),
@@ -408,14 +410,14 @@ def test_a_refusal_does_not_take_the_alias_from_another_adapter(house: House) ->
     assert {name: str(version) for name, version in aliases.items()} == {"challenger": str(other.version)}
 
 
-def test_an_adapter_that_was_refused_at_once_gets_no_version(house: House) -> None:
+def test_an_adapter_that_was_refused_at_once_gets_a_version_and_challenges_nobody(house: House) -> None:
     recipe = house.recipe("refused-first")
     recorded = house.record(recipe)
     candidate = house.register(recipe, recorded, passed=False)
-    assert candidate.version is None
+    assert (candidate.version, candidate.is_challenger) == ("1", False)
     assert candidate.model_uri == f"models:/{recorded.model_id}"
-    assert house.mlflow.search_model_versions("name = 'refused-first-candidates'") == []
-    assert house.mlflow.search_registered_models("name = 'refused-first-candidates'") == []
+    assert house.mlflow.get_model_version("refused-first-candidates", "1").tags["validation_status"] == "rejected"
+    assert house.mlflow.get_registered_model("refused-first-candidates").aliases == {}
 
 
 def test_the_production_model_is_never_touched(house: House) -> None:

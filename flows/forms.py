@@ -1,0 +1,38 @@
+"""The parameters of the flows: what the Prefect UI shows as a form, and how a recipe's name becomes the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import runtime
+from pydantic import Field
+
+from conf.load import load_recipe, recipe_file, recipe_names
+from conf.policy import NAME
+from conf.schema import Recipe
+from conf.settings import prepare_environment, settings
+from tasks.errors import RecipeError
+
+# The server turns away what is not in the list; a terminal may also name a file. What a parameter means, the UI takes
+# from the docstring of its flow.
+RecipeName = Annotated[str, Field(json_schema_extra={"enum": recipe_names()})]
+Overrides = tuple[str, ...]
+ModelName = Annotated[str, Field(pattern=NAME)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def recipe_of(recipe: str, overrides: tuple[str, ...]) -> Recipe:
+    """Load a flow's recipe. A deployment takes those of conf/recipes alone: they were reviewed.
+
+    Raises:
+        BadRecipe: with all that is wrong at once.
+        RecipeError: a deployment was given another file.
+    """
+    current, file = settings(), Path(recipe)
+    if runtime.deployment.id is not None:
+        if recipe not in recipe_names():
+            raise RecipeError(f"recipe: a deployment takes one of {', '.join(recipe_names())}")
+        file = recipe_file(recipe)  # whatever lies in the working directory under that name
+    prepare_environment(current)  # a worker starts the flow without the command line
+    return load_recipe(file, overrides, current.data)

@@ -1,0 +1,29 @@
+"""One click back: the previous champion is the champion again, on one approver's word."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from conf.load import load_policy
+from conf.settings import prepare_environment, settings
+from flows.events import tell
+from flows.forms import ModelName, Text
+from tasks import promote as promotion
+from tasks.ledger import RolledBack
+
+
+@flow(name="rollback", flow_run_name="rollback-{model}", persist_result=False)
+def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> RolledBack:
+    """Verify the previous champion, record who ordered it and why, swap the aliases.
+
+    Args:
+        model: the registered name, without `-candidates`.
+        approver: your name in conf/policies/promotion.yaml.
+        reason: why; it stands in the ledger for good.
+        code: the one-time code of your authenticator app; it counts once, for a minute.
+    """
+    current = settings()
+    prepare_environment(current)
+    done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
+    tell("champion.rolled-back", model, f"{model} version {done.version} is the champion again, by {approver}")
+    return done

@@ -1,0 +1,67 @@
+"""Flow runs that wait for a person, each marked with its request; and their end when the answer came by another way."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+
+from conf.settings import settings
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+def mark(run: str, request: str) -> None:
+    """Mark a flow run, by a tag, as the one that waits for an answer to a request."""
+    with _client() as client:
+        tags = client.read_flow_run(UUID(run)).tags
+        client.update_flow_run(UUID(run), tags=[*tags, _tag(request)])
+
+
+def is_marked(run: str, request: str) -> bool:
+    """Whether the flow run is marked with the request already."""
+    with _client() as client:
+        return _tag(request) in client.read_flow_run(UUID(run)).tags
+
+
+def others_wait(run: str, request: str) -> bool:
+    """Whether another flow run is suspended over the request: one form is enough."""
+    with _client() as client:
+        return any(str(other) != run for other in _waiting(client, request))
+
+
+def end_waiting(request: str, why: str) -> None:
+    """Complete every flow run that is suspended over a request that is decided.
+
+    Where no server is up, or it cannot be reached, they wait on; `reconcile` ends them.
+    """
+    if settings().prefect_api_url is None:
+        return
+    from prefect.states import Completed
+
+    try:
+        with _client() as client:
+            for run in _waiting(client, request):
+                client.set_flow_run_state(run, Completed(message=why), force=True)
+    except httpx.HTTPError as error:
+        logging.getLogger("tunegate").warning("the runs that wait for %s could not be ended: %r", request[:12], error)
+
+
+def _waiting(client: SyncPrefectClient, request: str) -> list[UUID]:
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    wanted = {"state": {"type": {"any_": ["PAUSED"]}}, "tags": {"all_": [_tag(request)]}}
+    return [run.id for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))]
+
+
+def _tag(request: str) -> str:
+    return f"request-{request[:12]}"
+
+
+def _client() -> SyncPrefectClient:
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)

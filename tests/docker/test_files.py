@@ -1,0 +1,97 @@
+"""The image and the team set-up as far as they can be looked at without a container engine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conf.settings import PROJECT
+from flows.platform import POOLS
+
+FOLDER = PROJECT / "docker"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if str(service["image"]).startswith("tunegate:")]
+
+
+def test_the_dockerfile_passes_hadolint() -> None:
+    tool = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([tool, FOLDER / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_runs_as_nobody_in_particular_and_has_both_targets() -> None:
+    text = (FOLDER / "Dockerfile").read_text()
+    assert re.findall(r"^USER (\w+)$", text, flags=re.M) == ["10001"]
+    assert set(re.findall(r"^FROM \S+ AS (cpu|gpu)$", text, flags=re.M)) == {"cpu", "gpu"}
+
+
+def test_torch_is_pinned_as_everywhere() -> None:
+    pins = {
+        re.search(r"torch==([\d.]+)", (PROJECT / file).read_text()).group(1)  # type: ignore[union-attr]
+        for file in ("Makefile", "pyproject.toml", "docker/Dockerfile")
+    }
+    assert len(pins) == 1
+
+
+def test_every_image_of_others_is_given_by_digest() -> None:
+    pinned = (FOLDER / "pin").read_text()
+    for name, service in SERVICES.items():
+        if name not in OURS:
+            variable = re.fullmatch(r"\$\{([A-Z_]+):\?run docker/pin\}", service["image"])
+            assert variable is not None, name
+            assert f"\n{variable[1]} " in pinned
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_port_is_on_loopback(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_can_do_little(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if service.get("restart") != "no"])
+def test_every_service_that_stays_has_a_health_check(name: str) -> None:
+    if name != "bucket":  # makes the bucket and ends
+        assert SERVICES[name]["healthcheck"]["test"]
+
+
+def test_there_is_a_worker_for_each_pool() -> None:
+    commands = [service["command"] for name, service in SERVICES.items() if name.startswith("worker-")]
+    assert [command[command.index("--pool") + 1] for command in commands] == list(POOLS)
+
+
+def test_the_trainer_and_the_promoter_are_two_users() -> None:
+    users = {name: SERVICES[name]["environment"]["MLFLOW_TRACKING_USERNAME"] for name in ("worker-cpu", "worker-gpu")}
+    assert users == {"worker-cpu": "promoter", "worker-gpu": "trainer"}
+
+
+def test_every_variable_that_compose_needs_is_in_the_example_or_pinned() -> None:
+    named = set(re.findall(r"\$\{([A-Z_]+)", (FOLDER / "compose.yaml").read_text()))
+    example = set(re.findall(r"^([A-Z_]+)=", (FOLDER / ".env.example").read_text(), flags=re.M))
+    pinned = set(re.findall(r"^([A-Z_]+_IMAGE) ", (FOLDER / "pin").read_text(), flags=re.M))
+    assert named == example | pinned
+
+
+def test_no_password_is_given_away() -> None:
+    for line in (FOLDER / ".env.example").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if re.search("PASSWORD|SECRET|KEY", name):
+            assert value == "", name
+
+
+def test_the_script_that_pins_is_sound() -> None:
+    done = subprocess.run(["bash", "-n", str(FOLDER / "pin")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

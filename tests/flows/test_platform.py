@@ -1,0 +1,252 @@
+"""`tunegate up` and what runs on it: crashes half-way, ports, schedules, one GPU, killed workers, notifications.
+
+Real servers and workers; the tests share one platform and run in order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from conf.settings import PROJECT
+from tests.flows.place import Place
+from tests.flows.platform import Platform, free_port, platform
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.platform]
+
+ENDLESS = ["training.max_steps=1000000", "training.logging_steps=1000"]
+NOTICED_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("platform"))
+
+
+@pytest.fixture(scope="module")
+def server(place: Place) -> Iterator[Platform]:
+    """Up after an `up` that was killed while its first server was starting."""
+    half = Platform(place, free_port(), free_port())
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "up", *half.ports],
+        cwd=PROJECT,
+        env=place.environment(),
+        stdout=subprocess.DEVNULL,
+    ) as killed:
+        wait_for(lambda: bool(half.processes("prefect")))
+        killed.send_signal(signal.SIGKILL)
+    assert half.processes("prefect")
+    with platform(place) as up:
+        left = {process.pid for process in up.processes("prefect")}
+        assert not left & {process.pid for process in half.processes() if str(half.ports[1]) in process.cmdline()}
+        yield up
+
+
+class Listener:
+    """A webhook of the team's chat: keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+        heard = self.heard
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                """Say nothing."""
+
+        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/"
+
+    def has_heard(self, words: str) -> bool:
+        return any(words in f"{message['subject']} | {message['body']}" for message in self.heard)
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    found = Listener()
+    thread = threading.Thread(target=found.http.serve_forever)
+    thread.start()
+    yield found
+    found.http.shutdown()
+    thread.join()
+    found.http.server_close()
+
+
+@pytest.fixture(scope="module")
+def waiting(server: Platform) -> str:
+    """The run that waits for a person over the first candidate."""
+    run = server.start("retrain/retrain", recipe="tiny")
+    assert server.wait_for_state(run, "Completed", "Failed", "Crashed", seconds=600)["name"] == "Completed"
+    return server.wait_for_run("promote", "Suspended")
+
+
+def test_what_is_up_stays_up_when_it_is_asked_for_again(server: Platform) -> None:
+    before = {process.pid for process in server.processes()}
+    assert server.up()["prefect_ui"] == server.ui
+    assert before <= {process.pid for process in server.processes()}
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = subprocess.run(
+            [sys.executable, "-m", "flows.cli", "up", "--prefect-port", port, "--mlflow-port", str(free_port())],
+            cwd=PROJECT,
+            env={**os.environ, "TUNEGATE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: port {port} is in use by ")
+    assert ended.stderr.endswith("choose another with --prefect-port\n")
+    assert not (tmp_path / "platform.json").exists()
+
+
+def test_down_where_nothing_is_up_says_so(tmp_path: Path) -> None:
+    (tmp_path / "platform.json").write_text('{"prefect_ui": "stale"}')
+    ended = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "down"],
+        cwd=PROJECT,
+        env={**os.environ, "TUNEGATE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "nothing was up\n")
+    assert not (tmp_path / "platform.json").exists()
+
+
+@pytest.mark.parametrize("recipe", ["/etc/passwd", "../other", "tiny.yaml"])
+def test_a_recipe_from_outside_the_folder_starts_nothing(server: Platform, recipe: str) -> None:
+    before = server.runs("retrain")
+    answer = server.try_start("retrain/retrain", recipe=recipe)
+    assert answer.status_code == 409
+    assert "is not one of ['strict', 'tiny']" in answer.text
+    assert server.runs("retrain") == before
+
+
+def test_a_recipe_from_outside_fails_its_run_where_the_server_did_not_look(server: Platform) -> None:
+    deployment = server.deployment("prepare/prepare")["id"]
+    server.api.patch(f"/deployments/{deployment}", json={"enforce_parameter_schema": False}).raise_for_status()
+    run = server.start("prepare/prepare", recipe="/etc/passwd")
+    state = server.wait_for_state(run, "Failed", "Completed", "Crashed")
+    server.api.patch(f"/deployments/{deployment}", json={"enforce_parameter_schema": True}).raise_for_status()
+    assert state["name"] == "Failed"
+    assert "a deployment takes one of strict, tiny" in state["message"]
+
+
+def test_a_refused_gate_fails_the_run_and_asks_nobody(server: Platform, waiting: str) -> None:
+    run = server.start("retrain/retrain", recipe="strict")
+    state = server.wait_for_state(run, "Completed", "Failed", "Crashed")
+    assert state["name"] == "Failed"
+    assert "perplexity" in state["message"]
+    assert server.artifact("review-tiny")["data"].startswith("# Refused: tiny-candidates version 1")
+    # the same adapter had passed the other recipe's gate: it challenges no more, and goes on waiting for no one else
+    assert server.runs("promote", "Suspended") == [waiting]
+
+
+def test_a_schedule_fires_and_is_still_on_after_the_next_up(server: Platform) -> None:
+    deployment = server.deployment("reconcile/reconcile")
+    (schedule,) = deployment["schedules"]
+    assert schedule["active"] is False
+    address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    server.api.patch(address, json={"active": True, "schedule": {"interval": 15}}).raise_for_status()
+    run = server.wait_for_run("reconcile", "Completed")
+    assert server.api.get(f"/flow_runs/{run}").json()["auto_scheduled"] is True
+    server.up()
+    (after,) = server.deployment("reconcile/reconcile")["schedules"]
+    assert after["active"] is True
+    server.api.patch(address, json={"active": False}).raise_for_status()
+    assert "chain whole" in server.artifact("reconcile")["data"]
+
+
+def test_one_gpu_trains_one_run_and_a_killed_worker_frees_it(server: Platform, waiting: str) -> None:
+    first = server.start("finetune/finetune", recipe="tiny", overrides=ENDLESS)
+    server.wait_for_state(first, "Running")
+    second = server.start("finetune/finetune", recipe="tiny")
+    wait_for(lambda: bool(trainers(server)))
+    time.sleep(6)  # three looks of the worker at its queue
+    assert server.state(second)["type"] in {"SCHEDULED", "PENDING"}
+    assert server.state(second)["name"] != "Running"
+    for process in server.processes("worker-gpu"):
+        process.kill()
+    killed = time.monotonic()
+    server.wait_for_state(first, "Crashed", seconds=NOTICED_SECONDS)
+    print(f"noticed after {time.monotonic() - killed:.0f} s")  # noqa: T201
+    assert "its worker is gone" in server.state(first)["message"]
+    server.up()  # starts the worker again, and nothing else
+    assert server.wait_for_state(second, "Completed", "Failed", "Crashed")["name"] == "Completed"
+    assert server.state(waiting)["name"] == "Suspended"
+
+
+def trainers(server: Platform) -> list[psutil.Process]:
+    return [process for process in server.processes("worker-gpu") if "tasks.train.worker" in process.cmdline()]
+
+
+def test_a_run_that_down_stops_goes_on_after_the_next_up(server: Platform) -> None:
+    overrides = ["training.max_steps=400", "training.seed=3"]
+    run = server.start("retrain/retrain", recipe="tiny", overrides=overrides)
+    wait_for(lambda: bool(trainers(server)), seconds=120)
+    (child,) = server.runs("finetune", "Running")
+    server.down()
+    assert server.processes() == []
+    server.up()
+    assert server.wait_for_state(run, "Completed", "Failed", "Crashed", seconds=600)["name"] == "Completed"
+    assert server.state(child)["name"] == "Completed"
+    assert server.runs("finetune", "Running", "Pending", "Scheduled") == []
+
+
+def test_the_team_is_told_of_requests_decisions_and_failures(
+    server: Platform, place: Place, listener: Listener, waiting: str
+) -> None:
+    sent = {"subject": "{{subject}}", "body": "{{body}}"}
+    script = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Block;"
+        f"Block(name='approvals', url='{listener.url}', json_data={sent}).save('approvals')"
+    )
+    environment = place.environment(PREFECT_API_URL=f"{server.ui}/api", PREFECT_HOME=str(place.home / "prefect"))
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, capture_output=True)
+    server.up(TUNEGATE_NOTIFY="custom-webhook/approvals")
+    place.command("enroll", "first-approver")
+    server.start("retrain/retrain", recipe="tiny", overrides=["training.seed=11"])
+    wait_for(lambda: listener.has_heard("tunegate: tiny asks for approval"))
+    asked = json.loads(place.command("promote", "tiny", "--json").stdout)
+    newest = asked["event"]["attempt"]
+    server.wait_for_state(newest, "Suspended")
+    reject = ("reject", asked["request"][:12], "--as", "first-approver", "--reason", "no better")
+    done = place.command(
+        *reject, "--candidate", asked["event"]["digests"]["adapter"][:12], typed=f"{place.code('first-approver')}\n"
+    )
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: listener.has_heard("tiny: rejected by first-approver"), seconds=60)
+    assert server.wait_for_state(newest, "Completed")["message"] == "rejected: rejected by first-approver"
+    server.start("retrain/retrain", recipe="strict")
+    wait_for(lambda: listener.has_heard("ended as Failed"))
+
+
+def test_a_forged_state_promotes_nothing(server: Platform, place: Place, waiting: str) -> None:
+    forged = {"state": {"type": "COMPLETED", "message": "approved, honestly"}, "force": True}
+    server.api.post(f"/flow_runs/{waiting}/set_state", json=forged).raise_for_status()
+    assert server.state(waiting)["type"] == "COMPLETED"
+    time.sleep(5)  # two looks of the worker at its queue
+    assert place.alias("champion") is None
+    assert '"kind": "promoted"' not in (place.home / "ledger.jsonl").read_text()
