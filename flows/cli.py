@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from conf.load import BadRecipe, load_recipe
-from conf.settings import Settings, prepare_environment, settings
+from conf.settings import Settings, settings
 from flows import decisions
-from flows.decisions import as_json_option, join_platform, print_json
-from flows.log import log_file, log_to_file
+from flows.decisions import as_json_option, join_platform, prepared, print_json
+from flows.log import log_file
 from tasks.artifacts import Store
 from tasks.errors import TunegateError, causes
 
@@ -61,8 +61,7 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Take a recipe the whole way, up to a registered candidate."""
     current = settings()
     load_recipe(recipe, overrides, current.data)  # every error of it now, before anything heavy is imported
-    _prepared()
-    join_platform(current)
+    join_platform(prepared())
     outcome = _watched(recipe, overrides, as_json)
     if as_json:
         print_json(_answer(outcome, current))
@@ -81,7 +80,7 @@ def up(prefect_port: int, mlflow_port: int, no_workers: bool, as_json: bool) -> 
     """Start Prefect, MLflow and workers on this machine, and deploy everything; what is up already stays up."""
     from flows import platform
 
-    current = _prepared()
+    current = prepared()
     say = (lambda _: None) if as_json else (lambda line: click.echo(f"  {line}"))
     found = platform.up(current, prefect_port, mlflow_port, workers=not no_workers, say=say)
     if as_json:
@@ -95,14 +94,8 @@ def down() -> None:
     """Stop what `up` started for this TUNEGATE_HOME; a run that is at work goes on after the next `up`."""
     from flows import platform
 
-    stopped = platform.down(_prepared())
+    stopped = platform.down(prepared())
     click.echo(f"stopped {stopped} processes" if stopped else "nothing was up")
-
-
-def _prepared() -> Settings:
-    prepare_environment(settings())
-    log_to_file(settings())
-    return settings()
 
 
 for command in decisions.COMMANDS:

@@ -32,14 +32,14 @@ _key = click.option(
 @as_json_option
 def promote(model: str, override: str | None, reason: str, as_json: bool) -> None:
     """Ask for the promotion of MODEL's candidate; once it is approved, promote it."""
-    from flows.events import tell
+    from flows.events import tell_requested
     from tasks.promote import Override, request, requested, where
 
     policy, began = _prepared(), datetime.now(UTC)
     entry = request(model, policy, settings(), override=Override(override, reason) if override else None)
     stands = where(entry, policy, settings())
     if entry.at >= began:
-        tell("approval.requested", model, f"{model}-candidates version {requested(entry).version}: {stands.why}")
+        tell_requested(requested(entry), stands)
     if stands.state == "approved":
         done = _moved(entry, policy)
         _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
@@ -58,7 +58,7 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     @_key
     @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
-        from flows.events import tell
+        from flows.events import tell_decided
         from flows.runs import end_waiting
         from tasks.promote import Attempt, find, requested
         from tasks.promote import decide as record
@@ -67,8 +67,7 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
         attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
         stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
         entry = find(request, settings())
-        asked = requested(entry)
-        tell("approval.decided", asked.model, f"{asked.model}: {kind} by {approver}; {stands.state}: {stands.why}")
+        tell_decided(requested(entry), attempt, stands)
         if stands.state != "approved" or kind == "rejected":
             if stands.state != "waiting":
                 end_waiting(entry.digest, f"{stands.state}: {stands.why}")
@@ -86,12 +85,12 @@ approve, reject = _decision("approved", "approve"), _decision("rejected", "rejec
 
 def _moved(entry: Entry, policy: Policy) -> Promoted:
     """The champion, moved to what was approved; nobody need fill in the form of the run that asked."""
-    from flows.events import tell
+    from flows.events import tell_moved
     from flows.runs import end_waiting
     from tasks.promote import promote as move
 
     done = move(entry.digest, policy, settings())
-    tell("champion.moved", done.model, f"{done.model} version {done.version} is the champion")
+    tell_moved(done)
     end_waiting(entry.digest, f"promoted as version {done.version}")
     return done
 
@@ -104,12 +103,12 @@ def _moved(entry: Entry, policy: Policy) -> Promoted:
 @as_json_option
 def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
     """Make MODEL's previous champion the champion again."""
-    from flows.events import tell
+    from flows.events import tell_rolled_back
     from tasks.promote import rollback as back
 
     policy = _prepared()
     done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
-    tell("champion.rolled-back", model, f"{model} version {done.version} is the champion again, by {approver}")
+    tell_rolled_back(done)
     _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion again", as_json)
 
 
@@ -153,10 +152,15 @@ COMMANDS: tuple[click.Command, ...] = (promote, approve, reject, rollback, statu
 
 def _prepared() -> Policy:
     policy = load_policy()
+    join_platform(prepared())
+    return policy
+
+
+def prepared() -> Settings:
+    """Set what libraries read at import, and send what they say to the log. Call before importing them."""
     prepare_environment(settings())
     log_to_file(settings())
-    join_platform(settings())
-    return policy
+    return settings()
 
 
 def join_platform(current: Settings) -> None:

@@ -5,9 +5,13 @@ Holds names, digests and reasons, never a text of a row. Where no server is up, 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from conf.settings import settings
+
+if TYPE_CHECKING:
+    from tasks.ledger import Promoted, Requested, RolledBack
+    from tasks.promote.decision import Attempt, Standing
 
 Kind = Literal[
     "candidate.registered",
@@ -30,3 +34,25 @@ def tell(kind: Kind, model: str, message: str) -> None:
         resource={"prefect.resource.id": f"tunegate.model.{model}", "prefect.resource.name": model},
         payload={"model": model, "message": message},
     )
+
+
+def tell_requested(asked: Requested, stands: Standing) -> None:
+    """People are asked about a candidate."""
+    tell("approval.requested", asked.model, f"{asked.candidates} version {asked.version}: {stands.why}")
+
+
+def tell_decided(asked: Requested, attempt: Attempt, stands: Standing) -> None:
+    """Somebody's decision counts."""
+    said = f"{attempt.kind} by {attempt.approver}; {stands.state}: {stands.why}"
+    tell("approval.decided", asked.model, f"{asked.model}: {said}")
+
+
+def tell_moved(done: Promoted) -> None:
+    """A model has a new champion."""
+    tell("champion.moved", done.model, f"{done.model} version {done.version} is the champion")
+
+
+def tell_rolled_back(done: RolledBack) -> None:
+    """A model has its previous champion again."""
+    message = f"{done.model} version {done.version} is the champion again, by {done.approver}"
+    tell("champion.rolled-back", done.model, message)

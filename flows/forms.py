@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from prefect import runtime
 from pydantic import Field
 
 from conf.load import load_recipe, recipe_file, recipe_names
 from conf.policy import NAME
 from conf.schema import Recipe
 from conf.settings import prepare_environment, settings
+from flows.runs import deployed_run
 from tasks.errors import RecipeError
 
 # The server turns away what is not in the list; a terminal may also name a file. What a parameter means, the UI takes
@@ -30,7 +30,7 @@ def recipe_of(recipe: str, overrides: tuple[str, ...]) -> Recipe:
         RecipeError: a deployment was given another file.
     """
     current, file = settings(), Path(recipe)
-    if runtime.deployment.id is not None:
+    if deployed_run() is not None:
         if recipe not in recipe_names():
             raise RecipeError(f"recipe: a deployment takes one of {', '.join(recipe_names())}")
         file = recipe_file(recipe)  # whatever lies in the working directory under that name

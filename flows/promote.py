@@ -13,10 +13,9 @@ from pydantic import Field
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell
+from flows.events import tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
-from flows.runs import is_marked, mark, others_wait
-from flows.watch import deployed_run
+from flows.runs import deployed_run, is_marked, mark, others_wait
 from tasks import promote as promotion
 from tasks.errors import PromotionRefused
 from tasks.ledger import Entry, Promoted
@@ -56,7 +55,7 @@ def promote(model: ModelName) -> Promoted | None:
         mark(run, entry.digest)
     _ask_until_decided(entry, run)
     done = promotion.promote(entry.digest, policy, current)
-    tell("champion.moved", model, f"{model} version {done.version} is the champion")
+    tell_moved(done)
     return done
 
 
@@ -64,7 +63,7 @@ def _announce(entry: Entry) -> None:
     asked, stands = promotion.requested(entry), promotion.where(entry, load_policy(), settings())
     page = promotion.review(entry, stands, settings())
     create_markdown_artifact(page, key=f"request-{asked.model}", description="What the approvers are asked")
-    tell("approval.requested", asked.model, f"{asked.candidates} version {asked.version}: {stands.why}")
+    tell_requested(asked, stands)
 
 
 def _ask_until_decided(entry: Entry, run: str) -> None:
@@ -91,11 +90,11 @@ def _record(entry: Entry, form: Decision, name: str) -> str:
         reason=form.reason,
         name=name,
     )
-    model, replayed = promotion.requested(entry).model, promotion.is_recorded(name, settings())
+    replayed = promotion.is_recorded(name, settings())
     try:
         stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code)
     except PromotionRefused as refused:
         return str(refused)
     if not replayed:
-        tell("approval.decided", model, f"{model}: {attempt.kind} by {attempt.approver}; {stands.state}: {stands.why}")
+        tell_decided(promotion.requested(entry), attempt, stands)
     return ""

@@ -12,7 +12,8 @@ from prefect.deployments import run_deployment
 from flows.finetune import finetune
 from flows.forms import Overrides, RecipeName
 from flows.prepare import prepare
-from flows.watch import deployed_run, watched
+from flows.runs import deployed_run
+from flows.watch import watched
 from tasks.errors import TrainingError
 from tasks.results import Outcome
 

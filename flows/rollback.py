@@ -6,7 +6,7 @@ from prefect import flow
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell
+from flows.events import tell_rolled_back
 from flows.forms import ModelName, Text
 from tasks import promote as promotion
 from tasks.ledger import RolledBack
@@ -25,5 +25,5 @@ def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> Roll
     current = settings()
     prepare_environment(current)
     done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
-    tell("champion.rolled-back", model, f"{model} version {done.version} is the champion again, by {approver}")
+    tell_rolled_back(done)
     return done

@@ -1,4 +1,4 @@
-"""Flow runs that wait for a person, each marked with its request; and their end when the answer came by another way."""
+"""Flow runs: whether this one is deployed; which wait for a person, and their end when the answer came elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from conf.settings import settings
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+
+
+def deployed_run() -> str | None:
+    """The id of this flow run where a deployment started it, or None."""
+    from prefect import runtime
+
+    return None if runtime.deployment.id is None else str(runtime.flow_run.id)
 
 
 def mark(run: str, request: str) -> None:

@@ -13,7 +13,7 @@ from typing import TextIO, cast
 from uuid import UUID
 
 import httpx
-from prefect import get_run_logger, runtime
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from rich.console import Console
 
@@ -21,17 +21,13 @@ from conf.schema import Recipe
 from conf.settings import settings, without_password
 from flows.events import tell
 from flows.review import review
+from flows.runs import deployed_run
 from flows.terminal import StageBoard
 from tasks import judge
 from tasks.progress import Board, listening
 from tasks.results import Outcome
 
 SECONDS_BETWEEN_UPDATES = 5.0  # of the progress bar: each is a request
-
-
-def deployed_run() -> str | None:
-    """The id of this flow run where a deployment started it, or None."""
-    return None if runtime.deployment.id is None else str(runtime.flow_run.id)
 
 
 def watched() -> AbstractContextManager[Board | None]:

@@ -40,7 +40,6 @@ from tasks.promote.decision import (
     against_replay,
     deciders,
     find_request,
-    is_moving,
     judged,
     kind_of,
     locked,
@@ -106,10 +105,9 @@ def request(
     standing_requests = requests(policy, settings)
     reg, candidates = client(settings), f"{model}-candidates"
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
-    entries = Ledger.of(settings).entries()
     for known, stands in reversed(standing_requests):
         asked = requested(known)
-        only_the_move = stands.state == "approved" and (asked.version == version or is_moving(entries, known.digest))
+        only_the_move = stands.state == "approved" and (asked.version == version or stands.moving)
         if asked.model == model and (only_the_move or (name and asked.attempt == name)):
             return known
     if version is None:
@@ -121,8 +119,8 @@ def request(
             raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
     refused = _refused_metrics(model, version, override, settings)
     deciders(policy, model, refused)  # raises where nobody may
-    _refuse_foreign_recipe(candidates, version, rule, settings)
     entry = reg.get_model_version(candidates, version)
+    _refuse_foreign_recipe(entry, rule, settings)
     now = datetime.now(UTC)
     asked = Requested(
         model=model,
@@ -163,14 +161,15 @@ def _owners(candidates: str, version: str, override: Override | None, settings: 
     return tuple(sorted({*started_by(candidates, version, settings), *asks}))
 
 
-def _refuse_foreign_recipe(candidates: str, version: str, rule: Rule, settings: Settings) -> None:
-    why = against_recipe(resolved_recipe(candidates, version, settings), rule, settings)
-    if not why and client(settings).get_model_version(candidates, version).tags.get(ORIGIN_TAG) != "reviewed":
+def _refuse_foreign_recipe(entry: Any, rule: Rule, settings: Settings) -> None:
+    """Refuse a version of MLflow's whose recipe nobody reviewed, and leave a trace of who asked."""
+    why = against_recipe(resolved_recipe(entry.name, str(entry.version), settings), rule, settings)
+    if not why and entry.tags.get(ORIGIN_TAG) != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
         asks = safe(getpass.getuser())
-        Ledger.of(settings).append(Refused(request=f"{candidates}/{version}", claimed=asks, why=why))
-        raise PromotionRefused(f"{candidates} version {version}: {why}")
+        Ledger.of(settings).append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
+        raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
 
 def expire(policy: Policy, settings: Settings) -> list[Requested]:
@@ -299,7 +298,7 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         if stands.state != "approved":
             raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
         _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
-        if not is_moving(ledger.entries(), entry.digest):
+        if not stands.moving:
             _refuse_in_quiet_hours(asked.model, policy, now)
             _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
             ledger.append(Moving(request=entry.digest))
@@ -312,12 +311,15 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:
     """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time."""
-    entry, asked = find_request(ledger.entries(), name)
+    entries = ledger.entries()
+    entry, asked = find_request(entries, name)
+    stands = standing(entries, entry.digest, policy, datetime.now(UTC))
     rows = rule_of(policy, asked.model).rehearsal_rows
+    if not rows or stands.state != "approved" or stands.moving:
+        return
     champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
-    done = {(e.event.request, e.event.version) for e in ledger.entries() if isinstance(e.event, Rehearsed)}
-    approved = where(entry, policy, settings).state == "approved" and not is_moving(ledger.entries(), entry.digest)
-    if rows and champion and approved and (entry.digest, champion) not in done:
+    done = {(e.event.request, e.event.version) for e in entries if isinstance(e.event, Rehearsed)}
+    if champion and (entry.digest, champion) not in done:
         ledger.append(rehearse(entry.digest, asked.model, champion, rows, settings))
 
 

@@ -27,11 +27,12 @@ State = Literal["waiting", "approved", "rejected", "expired", "promoted"]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a request stands: the people who approved it, and one line on why it is there."""
+    """Where a request stands: the people who approved it, one line on why it is there, and whether its move began."""
 
     state: State
     approvals: tuple[str, ...]
     why: str
+    moving: bool
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,9 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     _, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
-    moving = is_moving(entries, request)
+    moving = any(isinstance(e, Moving) and e.request == request for e in events)
     state, why = _settled(events, request) or _open(asked, approvals, policy, now, moving=moving)
-    return Standing(state, approvals, why)
-
-
-def is_moving(entries: Sequence[Entry], request: str) -> bool:
-    """Whether the move of an approved request began."""
-    return any(isinstance(entry.event, Moving) and entry.event.request == request for entry in entries)
+    return Standing(state, approvals, why, moving)
 
 
 def _settled(events: Sequence[object], request: str) -> tuple[State, str] | None:
@@ -196,7 +192,7 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
     owners = {policy.person_of(login) for login in asked.requested_by}
     reasons = (
         (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
-        (is_moving(entries, request), "its move has begun"),
+        (stands.moving, "its move has begun"),
         (attempt.approver not in approvers, "not an approver of this model"),
         (attempt.approver in owners, "nobody decides on their own run"),
         (attempt.approver in decided, "has decided already"),

@@ -66,7 +66,8 @@ def register_candidate(
     decided = DECISION_TAG in registry.get_model_version(name, version).tags
     for tag, value in ({} if decided else tags).items():
         registry.set_model_version_tag(name, version, tag, value)
-    if verdict.passed and not decided:
+    challenges = verdict.passed and not decided
+    if challenges:
         registry.set_registered_model_alias(name, CHALLENGER, version)
     elif not verdict.passed and _challenger(registry, name) == version:
         registry.delete_registered_model_alias(name, CHALLENGER)
@@ -77,8 +78,8 @@ def register_candidate(
         note=workspace.artifact("candidate.json"),
         name=name,
         version=version,
-        is_challenger=verdict.passed and not decided,
-        model_uri=_alias_uri(name) if verdict.passed and not decided else _source(recorded.model_id),
+        is_challenger=challenges,
+        model_uri=_alias_uri(name) if challenges else _source(recorded.model_id),
         run_id=recorded.run_id,
     )
 

@@ -186,7 +186,7 @@ def kill_in(place: Place, home: Path, stage: str) -> None:
             if line.startswith(f"{stage}: started"):
                 if stage == "train":
                     wait_for(
-                        lambda: bool(list(home.glob("cache/work/train/*/checkpoints/checkpoint-*/trainer_state.json")))
+                        lambda: bool(list(home.glob("cache/*/train/*/checkpoints/checkpoint-*/trainer_state.json")))
                     )
                 process.send_signal(signal.SIGKILL)
                 break
