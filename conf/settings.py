@@ -11,6 +11,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # Analytics, update checks and start-up chatter of the libraries: off, unless the operator set the variable.
 QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -50,6 +51,7 @@ class Settings:
         data: where relative dataset paths are looked for, after the recipe's folder (TUNEGATE_DATA).
         threads: CPU threads of a training or evaluation (TUNEGATE_THREADS; default: the cores this process may use).
         prefect_api_url: a Prefect server, or None for the ephemeral one (PREFECT_API_URL).
+        ray_address: the Ray cluster of `pii.task_runner: ray`, or None for one on this machine (RAY_ADDRESS).
         notify: the block, `TYPE/NAME`, that `tunegate up` notifies of requests and failures by (TUNEGATE_NOTIFY).
     """
 
@@ -60,6 +62,7 @@ class Settings:
     data: Path | None
     threads: int
     prefect_api_url: str | None
+    ray_address: str | None = None
     notify: str | None = None
 
 
@@ -75,6 +78,7 @@ def settings() -> Settings:
         data=Path(data).expanduser().resolve() if data else None,
         threads=_threads(os.environ.get("TUNEGATE_THREADS")),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
+        ray_address=os.environ.get("RAY_ADDRESS") or None,
         notify=os.environ.get("TUNEGATE_NOTIFY") or None,
     )
 
@@ -96,6 +100,11 @@ def prepare_environment(current: Settings) -> None:
     """Set what libraries read at import: their homes below ours, their analytics off. Call before importing them."""
     for name, value in environment(current).items():
         os.environ.setdefault(name, value)
+
+
+def use_one_thread() -> None:
+    """Keep the libraries of this process to one thread: there are as many such processes as cores."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def without_password(uri: str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from conf.load import BadRecipe, load_recipe
+from conf.load import BadRecipe, load_pii_policy, load_recipe
 from conf.settings import Settings, settings
 from flows import decisions
 from flows.decisions import as_json_option, join_platform, prepared, print_json
@@ -24,7 +24,9 @@ from tasks.artifacts import Store
 from tasks.errors import TunegateError, causes
 
 if TYPE_CHECKING:
+    from conf.schema import PiiPolicy
     from tasks.results import Outcome
+    from tasks.scrub.files import Stats
 
 FAILED, REFUSED, BAD_USAGE, INTERRUPTED = 1, 2, 3, 130
 
@@ -69,6 +71,30 @@ def run(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         _show(outcome, current)
     if not outcome.verdict.passed:
         sys.exit(REFUSED)
+
+
+@commands.command()
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--policy", default="pii", show_default=True, help="A name in conf/policies, e.g. pii-strict, or a file.")
+@click.option("--spans", is_flag=True, help="Add a column: what was found where in the original text.")
+@click.option("--stats", is_flag=True, help="Print the counts by entity.")
+@as_json_option
+def scrub(source: Path, target: Path, policy: str, spans: bool, stats: bool, as_json: bool) -> None:
+    """Take personal values out of every text of a JSONL, CSV or Parquet file."""
+    asked = load_pii_policy(policy)
+    counted = _scrubbed(source, target, asked, spans, quiet=as_json)
+    if as_json:
+        entities = dict(sorted(counted.entities.items()))
+        figures = {"rows": counted.rows, "rows_with_entities": counted.rows_with_entities, "entities": entities}
+        print_json({**figures, "dropped": dict(counted.dropped), "seconds": round(counted.seconds, 3)})
+        return
+    found = sum(counted.entities.values())
+    dropped = f", {sum(counted.dropped.values()):,} rows dropped" if counted.dropped else ""
+    click.echo(f"{target}: {counted.rows:,} rows, {found:,} values in {counted.rows_with_entities:,} of them{dropped}")
+    if stats:
+        for entity, count in counted.entities.most_common():
+            click.echo(f"  {entity:<16} {count:>10,}")
 
 
 @commands.command()
@@ -146,6 +172,20 @@ def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     beat = {} if settings().prefect_api_url else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(beat), board as listener, listening(listener):
         return cast("Outcome", retrain(str(recipe), overrides))
+
+
+def _scrubbed(source: Path, target: Path, policy: PiiPolicy, spans: bool, quiet: bool) -> Stats:
+    from flows.terminal import StageBoard
+    from tasks.progress import Nobody, listening, stage
+    from tasks.scrub.files import scrub_file
+
+    current = prepared()
+    board = contextlib.nullcontext(Nobody()) if quiet else StageBoard(["scrub"])
+    with board as listener, listening(listener), stage("scrub"):
+        cache = Store.of(current).cache
+        counted = scrub_file(source, target, policy, cache, spans=spans, processes=current.threads)
+        listener.finished("scrub", f"{counted.rows / max(counted.seconds, 1e-3):,.0f} rows/s")
+        return counted
 
 
 def _show(outcome: Outcome, current: Settings) -> None:

@@ -36,7 +36,7 @@ def candidate_of(recipe: Recipe, prepared: Prepared) -> Outcome:
     adapter = stages.train(prepared.split, smoke, base, recipe)
     evaluation = stages.evaluate(prepared.split, base, adapter, recipe)
     recorded = stages.record(recipe, prepared, base, smoke, adapter, evaluation)
-    verdict = stages.judge_gates(evaluation, recipe.gates)
+    verdict = stages.judge_gates(evaluation, prepared.clean, recipe.gates)
     page = stages.report(recipe, prepared, smoke, adapter, evaluation, verdict)
     candidate = stages.register(recipe, prepared.split, adapter, evaluation, verdict, page, recorded)
     return Outcome(

@@ -7,26 +7,26 @@ import math
 from conf.schema import Gate
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
-from tasks.results import Evaluation, GateResult, Verdict
+from tasks.results import Evaluation, GateResult, ScrubbedData, Verdict
 
 
-def judge(evaluation: Evaluation, gates: tuple[Gate, ...], *, workspace: Workspace) -> Verdict:
+def judge(evaluation: Evaluation, clean: ScrubbedData, gates: tuple[Gate, ...], *, workspace: Workspace) -> Verdict:
     """The verdict: passed if every gate did. A recipe without gates passes, and says so by an empty list."""
-    results = decide(evaluation, gates)
+    results = decide(evaluation, clean, gates)
     return Verdict(
         key=workspace.key,
-        parents=(evaluation.digest,),
+        parents=(evaluation.digest, clean.digest),
         passed=all(result.passed for result in results),
         gates=results,
     )
 
 
-def decide(evaluation: Evaluation, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:
-    """One result a gate, in the order of the recipe. `difference` is tuned minus base.
+def decide(evaluation: Evaluation, clean: ScrubbedData, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:
+    """One result a gate, in the order of the recipe. `difference` is tuned minus base, `data` the scrubbed rows.
 
-    A metric that the evaluation does not have, or that is not a finite number, refuses.
+    A metric that was not measured, or that is not a finite number, refuses.
     """
-    return tuple(_decide(evaluation, gate) for gate in gates)
+    return tuple(_decide(evaluation, clean, gate) for gate in gates)
 
 
 def require(verdict: Verdict) -> None:
@@ -39,9 +39,12 @@ def require(verdict: Verdict) -> None:
         raise GateRefused(*(gate.reason for gate in verdict.gates if not gate.passed))
 
 
-def measured(evaluation: Evaluation, gate: Gate) -> float | None:
+def measured(evaluation: Evaluation, clean: ScrubbedData, gate: Gate) -> float | None:
     """What the gate looks at, or None where a part of it is missing or not a finite number."""
-    if gate.arm == "difference":
+    value: float | None
+    if gate.arm == "data":
+        value = clean.value(gate.metric)
+    elif gate.arm == "difference":
         base, tuned = evaluation.value("base", gate.metric), evaluation.value("tuned", gate.metric)
         value = None if base is None or tuned is None else tuned - base
     else:
@@ -49,8 +52,8 @@ def measured(evaluation: Evaluation, gate: Gate) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _decide(evaluation: Evaluation, gate: Gate) -> GateResult:
-    value = measured(evaluation, gate)
+def _decide(evaluation: Evaluation, clean: ScrubbedData, gate: Gate) -> GateResult:
+    value = measured(evaluation, clean, gate)
     above = value is not None and (gate.min is None or value >= gate.min)
     below = value is not None and (gate.max is None or value <= gate.max)
     return GateResult(

@@ -76,8 +76,20 @@ class RawData(Result):
     sources: tuple[Source, ...]
 
 
+class Recall(Frozen):
+    """How many planted values of an entity scrubbing took away."""
+
+    entity: str
+    planted: int
+    found: int
+
+
 class ScrubbedData(Result):
-    """Rows whose texts hold placeholders where personal values stood."""
+    """Rows whose texts hold placeholders where personal values stood.
+
+    `canaries` says how many values planted into copies of rows were found; `second_look` what other means still find in
+    `n_looked_at` of the scrubbed rows.
+    """
 
     rows: tuple[Artifact, ...]
     rejected: Artifact
@@ -86,6 +98,19 @@ class ScrubbedData(Result):
     reasons: tuple[Count, ...]
     entities: tuple[Count, ...]
     rows_with_entities: int
+    canaries: tuple[Recall, ...] = ()
+    second_look: tuple[Count, ...] = ()
+    n_looked_at: int = 0
+
+    def value(self, name: str) -> float | None:
+        """A figure that a gate of the arm `data` may ask for; None where it was not measured."""
+        if name == "canary_recall" and self.canaries:
+            return sum(c.found for c in self.canaries) / sum(c.planted for c in self.canaries)
+        if name == "worst_canary_recall" and self.canaries:
+            return min(c.found / c.planted for c in self.canaries)
+        if name == "second_look" and self.n_looked_at:
+            return 1000 * sum(count.count for count in self.second_look) / self.n_looked_at
+        return None
 
 
 class CheckedData(Result):
@@ -174,7 +199,7 @@ class GateResult(Frozen):
     """One gate, what was measured, and whether it held. `reason` is one line for a person."""
 
     metric: str
-    arm: Literal["base", "tuned", "difference"]
+    arm: Literal["base", "tuned", "difference", "data"]
     min: float | None
     max: float | None
     value: float | None

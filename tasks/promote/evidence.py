@@ -56,7 +56,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
         _refuse_broken_chain(run, lineage, split, base, adapter, evaluation)
         verdict = run.verdict(judged)
         recipe = run.read(f"{judged}/recipe.resolved.json")
-        _refuse_other_gates(evaluation, verdict, recipe)
+        _refuse_other_gates(evaluation, run.result(lineage, "clean", ScrubbedData), verdict, recipe)
         found = Digests(
             adapter=adapter.weights.sha256,
             files=_files_of(entry, adapter, base, recipe, Path(folder)),
@@ -205,12 +205,12 @@ def _refuse_broken_chain(
         raise DigestMismatch("lineage: adapter was not trained on this split and base")
 
 
-def _refuse_other_gates(evaluation: Evaluation, verdict: Verdict, recipe: Any) -> None:
+def _refuse_other_gates(evaluation: Evaluation, clean: ScrubbedData, verdict: Verdict, recipe: Any) -> None:
     try:
         gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
     except (KeyError, TypeError, ValueError) as error:
         raise DigestMismatch("recipe: its gates cannot be read") from error
-    if verdict.gates != decide(evaluation, gates) or verdict.parents != (evaluation.digest,):
+    if verdict.gates != decide(evaluation, clean, gates) or verdict.parents != (evaluation.digest, clean.digest):
         raise DigestMismatch("verdict: it is not what the recipe's gates say of this evaluation")
     if verdict.passed != all(gate.passed for gate in verdict.gates):
         raise DigestMismatch("verdict: it says another thing than its gates")

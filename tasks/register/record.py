@@ -119,9 +119,8 @@ def _log_files(
     import mlflow
 
     clean, checked = prepared.clean, prepared.checked
-    mlflow.log_dict(
-        clean.model_dump(mode="json", include={"n_rows", "rows_with_entities", "entities"}), "scrub/pii.json"
-    )
+    counts = {"n_rows", "rows_with_entities", "entities", "canaries", "second_look", "n_looked_at"}
+    mlflow.log_dict(clean.model_dump(mode="json", include=counts), "scrub/pii.json")
     for folder, artifact in (
         ("ingest", prepared.raw.rejected),
         ("scrub", clean.rejected),

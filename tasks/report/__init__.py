@@ -33,6 +33,8 @@ FEW_SCORES = 15  # a longer table of scores is folded away
 CONFUSIONS = 12  # rows of the table of confusions
 DONE = {
     "replace": "replaced",
+    "pseudonym": "numbered",
+    "surrogate": "made-up value",
     "hash": "keyed hash",
     "drop_row": "row dropped",
     "keep": "kept",
@@ -90,6 +92,7 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
             learned=sum(token.loss for token in facts.tokens),
             entities=sorted(facts.clean.entities, key=lambda entity: (-entity.count, entity.name)),
             done_with=partial(_done_with, recipe),
+            canary_recall=facts.clean.value("canary_recall"),
             sides=_sides(facts.split),
             labels=_rows_by_label(facts.split),
             stages=_stages(facts),

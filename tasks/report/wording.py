@@ -43,6 +43,11 @@ MEANINGS = {
     "bleu": Meaning("BLEU", "n-gram precision against the expected answer (sacrebleu, 0 to 100)", unit="number"),
     "perplexity": Meaning("Perplexity", "surprise at the expected answer, per token", "lower", "number"),
     "latency_seconds_per_row": Meaning("Latency", "seconds a row, batched", "lower", "seconds"),
+    "second_look": Meaning(
+        "Personal values", "that a second look by other means finds, per 1,000 answers or rows", "lower", "number"
+    ),
+    "canary_recall": Meaning("Canary recall", "share of the planted values that scrubbing took away"),
+    "worst_canary_recall": Meaning("Worst canary recall", "of the entity of which scrubbing took away the least"),
     "generated_tokens_per_row": Meaning("Answer length", "generated tokens a row", "neither", "number"),
 }
 
@@ -120,7 +125,7 @@ def _side(value: float, limit: float) -> int:
 
 def arm(gate: GateResult) -> str:
     """Which figure the gate looks at."""
-    return f"tuned {MINUS} base" if gate.arm == "difference" else gate.arm
+    return {"difference": f"tuned {MINUS} base", "data": "scrubbed rows"}.get(gate.arm, gate.arm)
 
 
 def headline(gates: tuple[GateResult, ...]) -> str:

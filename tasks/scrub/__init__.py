@@ -6,29 +6,32 @@ Never logs, counts by value, or writes anything that it found; what leaves here 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from conf.schema import Pii
+from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Workspace
 from tasks.errors import DataError
 from tasks.progress import report
-from tasks.results import Count, RawData, ScrubbedData
+from tasks.results import Count, RawData, Recall, ScrubbedData
 from tasks.rows import Message, Rejected, Row, read_rows, rejection, row_id, write_rejected, write_rows
-from tasks.scrub.analysis import Finding, Scrubber, build_scrubber
-from tasks.scrub.pieces import Piece, assemble, pieces_of
-from tasks.scrub.pseudonyms import PLACEHOLDER, read_or_make_key
+from tasks.scrub import pieces
+from tasks.scrub.cache import SpanCache
+from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
+from tasks.scrub.pseudonyms import PLACEHOLDER, Numbering, read_or_make_key
+from tasks.scrub.spans import within
 
-__all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "identity", "scrub_rows"]
+__all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "gone", "identity", "key_of", "open_cache", "scrub_rows"]
 
 # spaCy needs about 1 GB for 100,000 characters at once; no row for training is that long.
 MAX_CHARACTERS = 100_000
-_ROWS_AT_ONCE = 512
-_REMEMBERED_TEXTS = 100_000
+_ROWS_AT_ONCE = 2048
 
 
 @dataclass
@@ -41,7 +44,7 @@ class _Tally:
 
 
 def identity(pii: Pii, cache: Path) -> list[str]:
-    """What decides the outcome beside the recipe and the code: the spaCy pipeline, and which key makes pseudonyms.
+    """What decides the outcome beside the recipe and the code: what looks, and which key makes pseudonyms.
 
     Args:
         pii: what to look for and what to do with it.
@@ -50,33 +53,59 @@ def identity(pii: Pii, cache: Path) -> list[str]:
     Raises:
         StoreError: the key of the pseudonyms cannot be used.
     """
-    spec = importlib.util.find_spec(pii.spacy_model) if pii.spacy_model.isidentifier() else None
-    folders = spec.submodule_search_locations if spec else None
-    about = Path(folders[0] if folders else pii.spacy_model) / "meta.json"  # names the pipeline's version and parts
-    found = [hashlib.sha256(about.read_bytes()).hexdigest()] if about.is_file() else []
-    key = _key(pii, cache)
-    return found if key is None else [*found, hashlib.sha256(b"which key\0" + key).hexdigest()[:16]]
+    found = [engine_digest(pii)]
+    if _is_keyed(pii):
+        found.append(hashlib.sha256(b"which key\0" + key_of(cache)).hexdigest()[:16])
+    return found
 
 
-def scrub_rows(raw: RawData, pii: Pii, *, workspace: Workspace) -> ScrubbedData:
+def gone(policy: PiiPolicy) -> tuple[str, ...]:
+    """The entities of which nothing that looks real may be left: neither kept nor replaced by a made-up value."""
+    left = {"keep", "surrogate"}
+    return tuple(sorted(entity for entity, operator in policy.entities.items() if operator not in left))
+
+
+def open_cache(policy: PiiPolicy, cache: Path) -> SpanCache:
+    """The spans found before by a policy, below the store's local folder.
+
+    Raises:
+        StoreError: the cache or the key of its digests cannot be used.
+    """
+    return SpanCache(cache / "spans", engine_digest(policy), key_of(cache))
+
+
+def scrub_rows(
+    raw: RawData, pii: Pii, *, workspace: Workspace, processes: int = 1, spread: Spread | None = None
+) -> ScrubbedData:
     """Replace what Presidio finds in every message whose role the recipe names.
 
     The label is scrubbed where answers are, since it is one. Group, source and meta stay; the id follows from the
-    scrubbed messages. Content that is JSON stays valid JSON: its values are scrubbed one by one. Equal texts are
-    analysed once. `entities` counts finds over all rows read, those left by `keep` included, and so does
-    `rows_with_entities`; a row is rejected as `pii_<entity>` where the operator is `drop_row`, and as
-    `too_long_to_scrub` above MAX_CHARACTERS, without its id, which is a digest of what it says.
+    scrubbed messages. Content that is JSON is looked at whole, field names included, and stays valid JSON: its values
+    are scrubbed one by one. Equal texts are looked at once, in this run or one before. `entities` counts finds over
+    all rows read, those left by `keep` included, and so does `rows_with_entities`; a row is rejected as
+    `pii_<entity>` where the operator is `drop_row`, and as `too_long_to_scrub` above MAX_CHARACTERS, without its id,
+    which is a digest of what it says.
+
+    Args:
+        raw: the rows as they were read.
+        pii: what to look for and what to do with it.
+        workspace: where the result is written.
+        processes: at most so many look at texts.
+        spread: where to look instead of this machine, e.g. a cluster.
 
     Raises:
         DataError: no row is left.
-        ModelError: the spaCy pipeline is not installed; nothing is ever downloaded.
+        ModelError: a model that the policy names is not installed; nothing is ever downloaded.
         RecipeError: no recogniser finds an entity that the recipe names.
         StoreError: the key of the pseudonyms cannot be used.
     """
-    scrub = build_scrubber(pii, _key(pii, workspace.store.cache))
     tally = _Tally()
     files = [workspace.open(shard) for shard in raw.rows]
-    rows, n_rows = write_rows(workspace, _scrubbed(read_rows(files), raw.n_rows, pii, scrub, tally))
+    scrubbing = _RowScrubber(pii, workspace.store.cache, tally)
+    with closing(open_cache(pii, workspace.store.cache)) as cache:
+        chunks = ((rows, scrubbing.texts(rows)) for rows in _chunks(read_rows(files)))
+        looked = looked_at(chunks, raw.n_rows, pii, cache, processes=processes, spread=spread)
+        rows, n_rows = write_rows(workspace, scrubbing.scrubbed(looked, raw.n_rows))
     rejected, n_rejected, reasons = write_rejected(workspace, tally.rejected)
     if not n_rows:
         counts = ", ".join(f"{count.name} {count.count:,}" for count in reasons) or "there was none to begin with"
@@ -91,73 +120,149 @@ def scrub_rows(raw: RawData, pii: Pii, *, workspace: Workspace) -> ScrubbedData:
         reasons=reasons,
         entities=tuple(Count(name=name, count=count) for name, count in sorted(tally.entities.items())),
         rows_with_entities=tally.rows_with_entities,
+        canaries=_canaries(scrubbing.before.texts, pii),
+        second_look=_second_look(scrubbing.after.texts, pii),
+        n_looked_at=len(scrubbing.after.texts),
     )
 
 
-def _key(pii: Pii, cache: Path) -> bytes | None:
-    """The secret of the pseudonyms, where the recipe asks for any."""
-    return read_or_make_key(cache / "keys" / "pii.key") if "hash" in pii.entities.values() else None
+def _is_keyed(policy: PiiPolicy) -> bool:
+    return bool({"hash", "pseudonym", "surrogate"} & set(policy.entities.values()))
 
 
-def _scrubbed(rows: Iterable[Row], total: int, pii: Pii, scrub: Scrubber, tally: _Tally) -> Iterator[Row]:
-    """The rows that stay, scrubbed, in order; the others go to the tally."""
-    known: dict[str, Finding] = {}
-    rows = iter(rows)
-    done = 0
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        _look_up(some, pii, scrub, known)
-        for row in some:
-            scrubbed = _scrub_row(row, pii, known, tally)
-            if scrubbed is not None:
-                yield scrubbed
-        done += len(some)
-        report(done, total, "rows")
-        if len(known) > _REMEMBERED_TEXTS:
-            known.clear()
+def key_of(cache: Path) -> bytes:
+    """The secret of the pseudonyms, and of the digests in the cache."""
+    return read_or_make_key(cache / "keys" / "pii.key")
 
 
-def _look_up(rows: Iterable[Row], pii: Pii, scrub: Scrubber, known: dict[str, Finding]) -> None:
-    """Add the findings of every text of the rows that is not known yet."""
-    texts = {piece.text for row in rows if not _too_long(row, pii) for piece in _pieces(row, pii)}
-    new = sorted(
-        texts - known.keys(), key=lambda text: (len(text), text)
-    )  # like lengths together: less padding, and the same batches every time
-    known.update(zip(new, scrub(new), strict=True))
+@dataclass
+class _Sample:
+    """The texts of so many rows: those with the lowest ids, which are hashes, so that the choice favours nothing."""
+
+    size: int
+    _kept: list[tuple[str, str]] = field(default_factory=list)
+
+    def offer(self, row: Row, text: str) -> None:
+        """Keep the row's text for now."""
+        if self.size:
+            self._kept.append((row["id"], text))
+            if len(self._kept) > 4 * self.size:
+                self._kept = sorted(self._kept)[: self.size]
+
+    @property
+    def texts(self) -> list[str]:
+        """Of the rows chosen, in the order of their ids."""
+        return [text for _, text in sorted(self._kept)[: self.size]]
 
 
-def _scrub_row(row: Row, pii: Pii, known: dict[str, Finding], tally: _Tally) -> Row | None:
-    """The row as it goes on, or None where it is rejected."""
-    if _too_long(row, pii):
-        tally.rejected.append({**rejection(row, "too_long_to_scrub"), "id": None})
-        return None
-    findings = [known[piece.text] for piece in _pieces(row, pii)]
-    entities = [entity for finding in findings for entity in finding.entities]
-    tally.entities.update(entities)
-    tally.rows_with_entities += bool(entities)
-    drops = next((finding.drops for finding in findings if finding.drops), None)
-    if drops is not None:
-        tally.rejected.append({**rejection(row, f"pii_{drops.lower()}"), "id": None})
-        return None
-    messages = [_scrub_message(message, pii, known) for message in row["messages"]]
-    label = row["label"] and known[row["label"]].text if "assistant" in pii.roles else row["label"]
-    return {**row, "id": row_id(messages), "messages": messages, "label": label}
+def _canaries(texts: list[str], pii: Pii) -> tuple[Recall, ...]:
+    """How many of the values planted into copies of the texts are found, by what scrubbed the rows."""
+    from tasks.scrub.canaries import plant, recall
+
+    taken = [entity for entity, operator in pii.entities.items() if operator != "keep"]
+    return recall(plant(texts, taken, seed=0), partial(look_at, policy=pii)) if texts and taken else ()
 
 
-def _scrub_message(message: Message, pii: Pii, known: dict[str, Finding]) -> Message:
-    if message["role"] not in pii.roles:
-        return message
-    pieces = pieces_of(message["content"])
-    texts = [known[piece.text].text for piece in pieces]
-    return {"role": message["role"], "content": assemble(message["content"], pieces, texts)}
+def _second_look(texts: list[str], pii: Pii) -> tuple[Count, ...]:
+    """What other means find in scrubbed texts, of the entities for which nothing that looks real was put there."""
+    from tasks.scrub.second_look import look_again
+
+    return tuple(Count(name=name, count=count) for name, count in sorted(look_again(texts, gone(pii)).items()))
 
 
-def _pieces(row: Row, pii: Pii) -> Iterator[Piece]:
-    for message in row["messages"]:
-        if message["role"] in pii.roles:
-            yield from pieces_of(message["content"])
-    if row["label"] and "assistant" in pii.roles:
-        yield Piece(row["label"], 0, len(row["label"]), "text")
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while some := list(islice(remaining, _ROWS_AT_ONCE)):
+        yield some
 
 
-def _too_long(row: Row, pii: Pii) -> bool:
-    return any(len(message["content"]) > MAX_CHARACTERS for message in row["messages"] if message["role"] in pii.roles)
+class _RowScrubber:
+    """Rows and the spans of their texts in, scrubbed rows out; those that are dropped go to the tally."""
+
+    def __init__(self, pii: Pii, cache: Path, tally: _Tally) -> None:
+        from tasks.scrub.operators import Replacer
+
+        self._pii = pii
+        self._roles = frozenset(pii.roles)
+        self._replacer = Replacer(pii, key_of(cache) if _is_keyed(pii) else None)
+        self._of_group: dict[str, Numbering] = {}
+        self._tally = tally
+        self.before, self.after = _Sample(pii.canaries), _Sample(pii.second_look)
+
+    def texts(self, rows: Iterable[Row]) -> list[str]:
+        """What is looked at in the rows."""
+        return [pieces.read(text).seen for row in rows if not self._too_long(row) for text in self._contents(row)]
+
+    def scrubbed(self, looked: Iterable[tuple[list[Row], Mapping[str, Spans]]], total: int) -> Iterator[Row]:
+        """The rows that stay, in order."""
+        done, began = 0, time.monotonic()
+        for rows, found in looked:
+            for row in rows:
+                scrubbed = self._scrub_row(row, found)
+                if scrubbed is not None:
+                    self.before.offer(row, "\n".join(self._contents(row)))
+                    self.after.offer(scrubbed, "\n".join(self._contents(scrubbed)))
+                    yield scrubbed
+            done += len(rows)
+            report(done, total, "rows", f"{done / max(time.monotonic() - began, 1e-3):,.0f} rows/s")
+
+    def _contents(self, row: Row) -> Iterator[str]:
+        for message in row["messages"]:
+            if message["role"] in self._roles and message["content"]:
+                yield message["content"]
+        if row["label"] and "assistant" in self._roles:
+            yield row["label"]
+
+    def _too_long(self, row: Row) -> bool:
+        return any(len(m["content"]) > MAX_CHARACTERS for m in row["messages"] if m["role"] in self._roles)
+
+    def _scrub_row(self, row: Row, found: Mapping[str, Spans]) -> Row | None:
+        """The row as it goes on, or None where it is rejected."""
+        if self._too_long(row):
+            self._tally.rejected.append({**rejection(row, "too_long_to_scrub"), "id": None})
+            return None
+        numbering = Numbering() if self._pii.pseudonym_scope == "record" else self._group(row["group"])
+        entities: list[str] = []
+        drops: list[str] = []
+
+        def scrub(text: str) -> str:
+            if not text:
+                return text
+            new, names, dropping = self._scrub_text(text, found, numbering)
+            entities.extend(names)
+            if dropping:
+                drops.append(dropping)
+            return new
+
+        messages: list[Message] = [
+            {"role": m["role"], "content": scrub(m["content"])} if m["role"] in self._roles else m
+            for m in row["messages"]
+        ]
+        label = scrub(row["label"]) if row["label"] and "assistant" in self._roles else row["label"]
+        self._tally.entities.update(entities)
+        self._tally.rows_with_entities += bool(entities)
+        if drops:
+            self._tally.rejected.append({**rejection(row, f"pii_{drops[0].lower()}"), "id": None})
+            return None
+        return {**row, "id": row_id(messages), "messages": messages, "label": label} if entities else row
+
+    def _scrub_text(
+        self, text: str, found: Mapping[str, Spans], numbering: Numbering
+    ) -> tuple[str, list[str], str | None]:
+        content = pieces.read(text)
+        spans = found[content.seen]
+        if not spans:
+            return text, [], None
+        new: list[str] = []
+        entities: list[str] = []
+        drops = None
+        for piece in content.pieces:
+            value = content.seen[piece.seen_from : piece.seen_to]
+            scrubbed = self._replacer.replace(value, within(spans, piece.seen_from, piece.seen_to), numbering)
+            new.append(scrubbed.text)
+            entities.extend(scrubbed.entities)
+            drops = drops or scrubbed.drops
+        return pieces.assemble(content, new), entities, drops
+
+    def _group(self, group: str) -> Numbering:
+        return self._of_group.setdefault(group, Numbering())

@@ -1,4 +1,4 @@
-"""A message's content as the pieces of text to look at: the whole of it, or the values of a JSON answer.
+"""A message's content as what is looked at and what may be replaced: the whole of it, or the values of a JSON text.
 
 Never lets a replacement break JSON: a value is replaced inside its own quotes, all else stays byte for byte.
 """
@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 # Strings first, so that a number within a string is never taken for one of its own.
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
+_HALF = re.compile("[\ud800-\udfff]")
 _KEY_FOLLOWS = re.compile(r"\s*:")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # The shortest number that can be personal on its own (a local phone number); shorter ones are quantities.
@@ -19,46 +20,69 @@ _DIGITS_OF_A_PERSONAL_NUMBER = 7
 
 
 class Piece(NamedTuple):
-    """`text`, as a reader sees it, and where its literal stands in the content."""
+    """A value: `start` to `end` of its literal in the content, and `seen_from` to `seen_to` in what is looked at."""
 
-    text: str
     start: int
     end: int
+    seen_from: int
+    seen_to: int
     kind: Literal["text", "json"]
 
 
-def pieces_of(content: str) -> list[Piece]:
-    """The pieces of `content` in order: its JSON values if it is a JSON object or array, else the content itself.
+class Content(NamedTuple):
+    """A text, what is looked at of it (JSON with its strings decoded, names of fields and all), and what may change."""
 
-    Of a JSON object the field names stay out, unless one is no plain name (`{"jo@example.org": …}`).
+    raw: str
+    seen: str
+    pieces: tuple[Piece, ...]
+
+
+def read(raw: str) -> Content:
+    """The pieces of `raw` in order: its JSON values if it is a JSON object or array, else the content itself.
+
+    Of a JSON object the field names stay, unless one is no plain name (`{"jo@example.org": …}`).
     """
-    if not _is_json(content):
-        return [Piece(content, 0, len(content), "text")] if content else []
-    found = []
-    for match in _LITERAL.finditer(content):
+    if not _is_json(raw):
+        return Content(raw, whole(raw), (Piece(0, len(raw), 0, len(raw), "text"),) if raw else ())
+    parts: list[str] = []
+    pieces = []
+    length = end = 0
+    for match in _LITERAL.finditer(raw):
+        before = raw[end : match.start()]
         literal = match.group()
-        if not literal.startswith('"'):
+        start = length + len(before)
+        if literal.startswith('"'):
+            text = whole(json.loads(literal, strict=False))
+            is_field_name = _FIELD_NAME.fullmatch(text) and _KEY_FOLLOWS.match(raw, match.end())
+            parts += [before, '"', text, '"']
+            length = start + len(text) + 2
+            if text and not is_field_name:
+                pieces.append(Piece(*match.span(), start + 1, length - 1, "json"))
+        else:
+            parts += [before, literal]
+            length = start + len(literal)
             if sum(c.isdigit() for c in literal) >= _DIGITS_OF_A_PERSONAL_NUMBER:
-                found.append(Piece(literal, *match.span(), "json"))
-            continue
-        text = json.loads(literal, strict=False)
-        is_field_name = _FIELD_NAME.fullmatch(text) and _KEY_FOLLOWS.match(content, match.end())
-        if text and not is_field_name:
-            found.append(Piece(text, *match.span(), "json"))
-    return found
+                pieces.append(Piece(*match.span(), start, length, "json"))
+        end = match.end()
+    return Content(raw, "".join([*parts, raw[end:]]), tuple(pieces))
 
 
-def assemble(content: str, pieces: Sequence[Piece], texts: Sequence[str]) -> str:
-    """`content` with each piece replaced by the text at its place; where the text is unchanged, so is the literal."""
+def assemble(content: Content, texts: Sequence[str]) -> str:
+    """The raw content with a new text for each piece; where a text is unchanged, so is its literal."""
     parts: list[str] = []
     end = 0
-    for piece, text in zip(pieces, texts, strict=True):
-        if text == piece.text:
+    for piece, text in zip(content.pieces, texts, strict=True):
+        if text == content.seen[piece.seen_from : piece.seen_to]:
             continue
-        literal = text if piece.kind == "text" else json.dumps(text, ensure_ascii=content.isascii())
-        parts += [content[end : piece.start], literal]
+        literal = text if piece.kind == "text" else json.dumps(text, ensure_ascii=content.raw.isascii())
+        parts += [content.raw[end : piece.start], literal]
         end = piece.end
-    return "".join([*parts, content[end:]])
+    return "".join([*parts, content.raw[end:]])
+
+
+def whole(text: str) -> str:
+    """With U+FFFD for each half of a surrogate pair, which JSON may hold and no library reads."""
+    return _HALF.sub("\ufffd", text)
 
 
 def _is_json(content: str) -> bool:

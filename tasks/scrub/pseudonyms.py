@@ -11,13 +11,14 @@ import hmac
 import os
 import re
 import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.errors import StoreError
 
 KEY_BYTES = 32
-# <PERSON>, or <PERSON_3f9a1c> where the recipe asks for a hash
-PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*?(?:_[0-9a-f]{6})?>")
+# <PERSON>, <PERSON_1> for a pseudonym, <PERSON_3f9a1c> for a hash
+PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*?(?:_[0-9a-f]{6}|_\d+)?>")
 
 
 def pseudonym(key: bytes, entity: str, value: str) -> str:
@@ -25,8 +26,28 @@ def pseudonym(key: bytes, entity: str, value: str) -> str:
 
     Case and spacing of the value do not count, so that "Jo Doe" and "jo  doe" are one person.
     """
+    return f"<{entity}_{digest_of_value(key, entity, value)[:6]}>"
+
+
+def digest_of_value(key: bytes, entity: str, value: str) -> str:
+    """HMAC-SHA256 (RFC 2104, 64 hex digits) over the entity and the value, whose case and spacing do not count."""
     message = f"{entity}\0{' '.join(value.split()).casefold()}".encode()
-    return f"<{entity}_{hmac.new(key, message, hashlib.sha256).hexdigest()[:6]}>"
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
+
+
+@dataclass
+class Numbering:
+    """Which number a value has within a row or a group, so that one person keeps one name there."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+    highest: dict[str, int] = field(default_factory=dict)
+
+    def of(self, entity: str, digest: str) -> int:
+        """The value's number, from 1, in the order in which they appear."""
+        known = f"{entity} {digest}"
+        if known not in self.numbers:
+            self.highest[entity] = self.numbers[known] = self.highest.get(entity, 0) + 1
+        return self.numbers[known]
 
 
 def read_or_make_key(path: Path) -> bytes:

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from conf.load import BadRecipe, Problem, find_data, load_recipe
-from conf.schema import Recipe
+from conf.load import BadRecipe, Problem, find_data, load_pii_policy, load_recipe
+from conf.schema import PiiPolicy, Recipe
 from conf.settings import PROJECT
 
 RECIPES = PROJECT / "conf" / "recipes"
@@ -770,3 +770,143 @@ def test_reading_a_recipe_imports_no_heavy_library(folder: Path) -> None:
     }
     assert "pydantic" in done.stdout
     assert not heavy & set(re.findall(r"'(\w+)'", done.stdout))
+
+
+# ---- which personal values go
+
+STRICT = "pii:\n  policy: pii-strict\n"
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The policies of a TUNEGATE_CONF of one's own, empty as yet."""
+    policies = tmp_path / "house" / "policies"
+    policies.mkdir(parents=True)
+    monkeypatch.setenv("TUNEGATE_CONF", str(policies.parent))
+    return policies
+
+
+def test_a_recipe_that_says_nothing_follows_the_default_policy(folder: Path) -> None:
+    pii = load_recipe(write(folder, GOOD)).pii
+    assert pii.policy == "pii"
+    assert pii.model_dump(include=set(PiiPolicy.model_fields)) == load_pii_policy("pii").model_dump()
+    assert pii.entities["PERSON"] == "replace"
+    assert "DATE_TIME" not in pii.entities
+
+
+def test_a_recipe_follows_the_policy_that_it_names(folder: Path) -> None:
+    pii = load_recipe(write(folder, GOOD + STRICT)).pii
+    assert pii.entities == load_pii_policy("pii-strict").entities
+    assert pii.entities["DATE_TIME"] == "replace"
+    assert load_recipe(write(folder, GOOD), ["pii.policy=pii-strict"]).pii == pii
+
+
+def test_what_a_recipe_says_itself_wins_over_its_policy_entity_by_entity(folder: Path) -> None:
+    text = GOOD + STRICT + "  score_threshold: 0.7\n  entities:\n    PERSON: pseudonym\n    US_ITIN: drop_row\n"
+    pii, policy = load_recipe(write(folder, text)).pii, load_pii_policy("pii-strict")
+    assert pii.entities == {**policy.entities, "PERSON": "pseudonym", "US_ITIN": "drop_row"}
+    assert (pii.score_threshold, pii.models) == (0.7, policy.models)
+
+
+def test_another_policy_is_another_digest_and_to_say_what_it_says_is_none(folder: Path) -> None:
+    plain = load_recipe(write(folder, GOOD)).digest()
+    assert load_recipe(write(folder, GOOD + "pii:\n  entities:\n    PERSON: replace\n")).digest() == plain
+    assert load_recipe(write(folder, GOOD + STRICT)).digest() != plain
+
+
+def test_a_policy_that_changes_changes_the_digest_of_its_recipes(folder: Path, house: Path) -> None:
+    digests = []
+    for operator in ("replace", "hash"):
+        write(house, f"entities:\n  PERSON: {operator}\n", "pii.yaml")
+        digests.append(load_recipe(write(folder, GOOD)).digest())
+    assert digests[0] != digests[1]
+
+
+def test_an_unknown_policy_is_told_at_its_line_with_the_nearest_name(folder: Path) -> None:
+    text = GOOD + STRICT.replace("strict", "strikt")
+    (found,) = problems(folder, text)
+    assert found == (
+        f"recipe.yaml:{line_of(text, '  policy')} pii.policy: no such policy; there are pii, pii-strict; "
+        "did you mean pii-strict?"
+    )
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../pii", "a.yaml", "''", "1", "[pii]", "promotion"])
+def test_what_is_no_name_of_a_policy_is_refused(folder: Path, name: str) -> None:
+    text = GOOD + f"pii:\n  policy: {name}\n"
+    found = problems(folder, text)
+    assert any(re.match(rf"recipe\.yaml:{line_of(text, '  policy')} pii\.policy: ", problem) for problem in found), (
+        found
+    )
+
+
+def test_a_house_without_a_default_policy_has_the_one_that_ships(folder: Path, house: Path) -> None:
+    write(house, "entities: {PERSON: replace}\n", "mine.yaml")
+    assert load_recipe(write(folder, GOOD)).pii.entities == load_pii_policy(PROJECT / "conf/policies/pii.yaml").entities
+    assert load_recipe(write(folder, GOOD + "pii: {policy: mine}\n")).pii.entities == {"PERSON": "replace"}
+
+
+def test_an_error_in_a_policy_is_told_with_its_line_beside_those_of_the_recipe(folder: Path, house: Path) -> None:
+    policy = "models:\n  en: tunegate\nentities:\n  PERSON: replaced\nscore_treshold: 0.4\n"
+    write(house, policy, "pii.yaml")
+    found = problems(folder, edited("  r: 8", "  rr: 8"))
+    told = [problem.partition(" ") for problem in found]
+    assert {place.rpartition("/")[2] for place, _, _ in told} == {"recipe.yaml:17", "pii.yaml:4", "pii.yaml:5"}
+    assert any("entities.PERSON: replaced: must be one of replace, pseudonym, " in problem for problem in found)
+    assert any("score_treshold: unknown; did you mean score_threshold?" in problem for problem in found)
+
+
+def test_a_policy_is_read_by_its_name_or_its_path(folder: Path) -> None:
+    file = write(folder, "entities: {PERSON: hash}\n", "mine.yaml")
+    assert load_pii_policy(file).entities == load_pii_policy(str(file)).entities == {"PERSON": "hash"}
+    assert load_pii_policy(file).models == {"en": "tunegate"}
+    with pytest.raises(
+        BadRecipe, match=r"pii-strikt: no such policy; there are pii, pii-strict; did you mean pii-stri"
+    ):
+        load_pii_policy("pii-strikt")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", r"mine\.yaml:1: empty; "),
+        ("entities: {}\nentities: {}\n", r"mine\.yaml:2 entities: "),
+        ("score_threshold: 0.4\n", r"mine\.yaml:1 entities: "),
+        ("entities: {PERSON: replace}\nlanguage: en\n", r"mine\.yaml:2 language: unknown"),
+        ("entities:\n  PERSON: replace\nmodels: {english: tunegate}\n", r"mine\.yaml:3 models"),
+        ("entities: {PERSON: replace}\nscore_thresholds: {PERSON: 2}\n", r"mine\.yaml:2 score_thresholds\.PERSON: "),
+        ("entities: {PERSON: replace}\nrecognizers: [none.yaml]\n", r"mine\.yaml:2 recognizers\.0: no such file: "),
+        (
+            "entities: {PERSON: replace}\nrecognizers: [../a.yaml]\n",
+            r"mine\.yaml:2 recognizers\.0: \.\./a\.yaml must lie",
+        ),
+    ],
+)
+def test_every_error_of_a_policy_names_its_line(folder: Path, text: str, expected: str) -> None:
+    with pytest.raises(BadRecipe) as caught:
+        load_pii_policy(write(folder, text, "mine.yaml"))
+    assert len(caught.value.problems) == 1
+    assert re.search(expected, str(caught.value.problems[0]))
+
+
+def test_a_file_of_recognisers_beside_the_policy_becomes_part_of_the_recipe(folder: Path, house: Path) -> None:
+    write(house, "recognizers: []\n", "team.yaml")
+    write(house, "entities: {PERSON: replace}\nrecognizers: [team.yaml]\n", "pii.yaml")
+    (file,) = load_recipe(write(folder, GOOD)).pii.recognizers
+    assert (file.path, file.text) == ("team.yaml", "recognizers: []\n")
+
+
+@pytest.mark.parametrize("name", ["pii", "pii-strict"])
+def test_every_committed_policy_of_personal_values_replaces(name: str) -> None:
+    assert set(load_pii_policy(name).entities.values()) == {"replace"}
+
+
+def test_the_strict_policy_looks_for_all_that_the_default_looks_for() -> None:
+    assert load_pii_policy("pii").entities.keys() < load_pii_policy("pii-strict").entities.keys()
+
+
+def test_the_model_of_before_is_told_where_it_went(folder: Path) -> None:
+    text = GOOD + "pii:\n  spacy_model: en_core_web_sm\n"
+    (found,) = problems(folder, text)
+    assert found.startswith(f"recipe.yaml:{line_of(text, '  spacy_model')} pii.spacy_model: unknown; did you mean ")
+    assert "models?" in found

@@ -40,6 +40,7 @@ TINY: dict[str, Any] = {
     "evaluation": {"task": "classification"},
     "gates": [{"metric": "accuracy", "min": 0.9}],
 }
+FOLLOWED = {**TINY, "pii": {"entities": {"PERSON": "replace"}}}  # as the loader hands it on, its policy filled in
 
 
 def test_the_committed_json_schema_is_what_the_module_prints() -> None:
@@ -115,26 +116,28 @@ def test_the_digest_is_that_of_canonical_json() -> None:
 
 
 def test_how_a_recipe_was_given_is_the_one_thing_that_its_digest_leaves_out() -> None:
-    one = Recipe.model_validate(TINY)
+    one = Recipe.model_validate(FOLLOWED)
     assert one.digest() == one.model_copy(update={"given": Given(folder="/elsewhere", text="# moved")}).digest()
     assert one.digest() != one.model_copy(update={"name": "other"}).digest()
 
 
 def test_a_recipe_comes_back_from_its_own_dump() -> None:
-    one = Recipe.model_validate(TINY)
+    one = Recipe.model_validate(FOLLOWED)
     assert Recipe.model_validate_json(one.model_dump_json(), strict=True) == one
     assert json.loads(one.model_dump_json())["training"]["seed"] == 42
 
 
 def test_names_fall_back_to_the_name_of_the_recipe() -> None:
-    plain = Recipe.model_validate(TINY)
+    plain = Recipe.model_validate(FOLLOWED)
     assert (plain.registered_name, plain.experiment_name) == ("tiny", "tiny")
-    named = Recipe.model_validate({**TINY, "registry": {"name": "tickets"}, "tracking": {"experiment_name": "trial"}})
+    named = Recipe.model_validate(
+        {**FOLLOWED, "registry": {"name": "tickets"}, "tracking": {"experiment_name": "trial"}}
+    )
     assert (named.registered_name, named.experiment_name) == ("tickets", "trial")
 
 
 def test_flat_values_have_dotted_keys_and_lists_of_sections_an_index() -> None:
-    values = flat(Recipe.model_validate(TINY))
+    values = flat(Recipe.model_validate(FOLLOWED))
     assert values["training.learning_rate"] == 2.0e-4
     assert values["datasets.0.path"] == "rows.csv"
     assert values["gates.0.min"] == 0.9
@@ -156,7 +159,10 @@ def test_flat_values_have_dotted_keys_and_lists_of_sections_an_index() -> None:
         (Gate, {"metric": "accuracy"}, "needs min or max"),
         (Evaluation, {"task": "structured_output"}, "json_schema goes with"),
         (Evaluation, {"task": "generation", "json_schema": {"path": "a", "text": "{}"}}, "json_schema goes with"),
-        (Pii, {"language": "english"}, "pattern"),
+        (Pii, {"entities": {}, "models": {"english": "tunegate"}}, "pattern"),
+        (Pii, {"entities": {}, "models": {}}, "at least 1 item"),
+        (Pii, {"entities": {}, "score_thresholds": {"PERSON": 2}}, "less than or equal to 1"),
+        (Pii, {}, "entities"),
     ],
 )
 def test_a_section_refuses_what_makes_no_sense(section: type[Any], values: dict[str, Any], message: str) -> None:
@@ -169,7 +175,7 @@ def test_a_file_outside_the_folder_of_the_recipe_is_not_read(tmp_path: Path, pat
     folder = tmp_path / "recipes"
     folder.mkdir()
     (tmp_path / "secret.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValidationError, match="must lie in the recipe's own folder"):
+    with pytest.raises(ValidationError, match="must lie in the same folder as the file that names it, or below"):
         Evaluation.model_validate({"task": "structured_output", "json_schema": path}, context={"folder": str(folder)})
 
 

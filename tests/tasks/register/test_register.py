@@ -57,6 +57,7 @@ class House:
                 "model": MODEL,
                 "datasets": [{"path": "tickets.jsonl", "type": "jsonl"}],
                 "prompt": {"style": "plain", "user": "{{ text }}", "assistant": "{{ answer }}"},
+                "pii": {"entities": {"PERSON": "replace"}},
                 "quantization": QUANTIZATION,
                 "lora": LORA,
                 "evaluation": {"task": "classification", "max_new_tokens": 8},

@@ -379,6 +379,7 @@ def _recipe(structured: bool) -> Recipe:
             },
             "datasets": [{"path": "tickets.jsonl", "type": "jsonl"}],
             "prompt": {"system": "Answer with JSON.\nNothing else.", "user": "{{ text }}", "assistant": "{{ answer }}"},
+            "pii": {"entities": {"PERSON": "replace"}},
             "evaluation": evaluation,
             "gates": [{"metric": "exact_match", "min": 0.8}],
         }

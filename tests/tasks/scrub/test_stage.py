@@ -1,4 +1,4 @@
-"""Tests of tasks/scrub: whole texts in, whole texts out, by the real analyser and the small English model."""
+"""The scrub stage: whole rows in, whole rows out, by the real analyser and the model that ships."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import tasks.scrub
-from conf.schema import Pii
+import tasks.scrub.look
+from conf.load import load_pii_policy
+from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Store
 from tasks.errors import DataError, ModelError, RecipeError, StoreError
 from tasks.progress import Nobody, listening, stage
 from tasks.results import RawData, ScrubbedData
 from tasks.rows import Row, read_rows, row_id, write_rejected, write_rows
 from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, identity, scrub_rows
-from tasks.scrub.analysis import Finding, Scrubber, build_scrubber
-from tasks.scrub.pieces import assemble, pieces_of
-from tasks.scrub.pseudonyms import pseudonym
+from tasks.scrub.look import look_at
+from tasks.scrub.spans import Found
+from tests.tasks.scrub.small import pipeline
 
 
-def row(question: str, answer: str = "yes", *, system: str | None = None) -> Row:
+def row(question: str, answer: str = "yes", *, system: str | None = None, group: str = "5" * 64) -> Row:
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
     return {
         "id": row_id(messages),  # type: ignore[arg-type]
-        "group": "5" * 64,
+        "group": group,
         "messages": messages,  # type: ignore[typeddict-item]
         "label": "delivery",
         "source": "tickets.jsonl",
@@ -69,11 +70,16 @@ class Scrubbed:
         self.entities = {count.name: count.count for count in result.entities}
 
 
+def pii_of(**changes: Any) -> Pii:
+    """The default policy, but for the changes; `entities` are all of them."""
+    return Pii.model_validate({**load_pii_policy("pii").model_dump(), **changes})
+
+
 def scrub(tmp_path: Path, rows: Iterable[Row], **pii: Any) -> Scrubbed:
     store = Store(str(tmp_path / "store"), tmp_path / "cache")
     raw = raw_data(store, rows)
     with store.writing("scrub", "k") as workspace:
-        result = scrub_rows(raw, Pii.model_validate(pii), workspace=workspace)
+        result = scrub_rows(raw, pii_of(**pii), workspace=workspace)
         store.commit(workspace, result, {})
     return Scrubbed(store, result)
 
@@ -87,7 +93,7 @@ TICKETS = [
     ),
     (
         "My new address is Flat 3, 45 Station Road, LS1 4DY and my e-mail is sarah.thompson@example.co.uk",
-        "My new address is <STREET_ADDRESS>, <UK_POSTCODE> and my e-mail is <EMAIL_ADDRESS>",
+        "My new address is <STREET_ADDRESS>, <POSTCODE> and my e-mail is <EMAIL_ADDRESS>",
     ),
     (
         "Please refund to IBAN GB33 BUKB 2020 1555 5555 55. Regards, David Okafor",
@@ -95,11 +101,11 @@ TICKETS = [
     ),
     (
         "My SSN is 536-90-4399 and I live at 742 Evergreen Terrace. Call (415) 555-2671 or +1 415 555 2671.",
-        "My SSN is <US_SSN> and I live at <STREET_ADDRESS>. Call <PHONE_NUMBER> or <PHONE_NUMBER>.",
+        "My SSN is <NATIONAL_ID> and I live at <STREET_ADDRESS>. Call <PHONE_NUMBER> or <PHONE_NUMBER>.",
     ),
     (
         "The router at 192.168.178.20 keeps dropping; my NI number is AB 12 34 56 C.",
-        "The router at <IP_ADDRESS> keeps dropping; my NI number is <UK_NINO>.",
+        "The router at <IP_ADDRESS> keeps dropping; my NI number is <NATIONAL_ID>.",
     ),
     (
         "Please send it to Musterstr. 12 in Berlin, or call the office there: +49 30 901820",
@@ -111,7 +117,7 @@ TICKETS = [
     ),
     (
         "parcel for 12 high street, sw1a 1aa never came, ring 07911 123456",
-        "parcel for <STREET_ADDRESS>, <UK_POSTCODE> never came, ring <PHONE_NUMBER>",
+        "parcel for <STREET_ADDRESS>, <POSTCODE> never came, ring <PHONE_NUMBER>",
     ),
     (
         "I waited 3 days for order 48213, it cost 12 pounds and the 5 minute drive was for nothing.",
@@ -132,67 +138,14 @@ def test_finds_are_counted_by_entity_and_by_row(tmp_path: Path) -> None:
         ("EMAIL_ADDRESS", 1),
         ("IBAN_CODE", 1),
         ("IP_ADDRESS", 2),
+        ("NATIONAL_ID", 2),
         ("PERSON", 2),
         ("PHONE_NUMBER", 6),
+        ("POSTCODE", 2),
         ("STREET_ADDRESS", 6),
-        ("UK_NINO", 1),
-        ("UK_POSTCODE", 2),
-        ("US_SSN", 1),
     ]
     assert result.rows_with_entities == 8
     assert (result.n_rows, result.n_rejected) == (9, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("Send it to 12 High Street please", "12 High Street"),
-        ("Send it to Flat 3, 45 Station Road please", "Flat 3, 45 Station Road"),
-        ("Send it to 742 Evergreen Terrace please", "742 Evergreen Terrace"),
-        ("Send it to 12-14 King's Rd. please", "12-14 King's Rd."),
-        ("Send it to 221B Baker St please", "221B Baker St"),
-        ("Send it to 52135 Alyssa Lake Apt. 825 please", "52135 Alyssa Lake Apt. 825"),
-        ("Schick es in die Musterstr. 12 bitte", "Musterstr. 12"),
-        ("Schick es in die Lange Straße 7a bitte", "Lange Straße 7a"),
-        ("Schick es in die Bahnhofstraße 3 bitte", "Bahnhofstraße 3"),
-        ("Schick es in die Konrad-Adenauer-Allee 15 bitte", "Konrad-Adenauer-Allee 15"),
-    ],
-)
-def test_a_street_address_is_found_whole(text: str, address: str) -> None:
-    only = build_scrubber(Pii(entities={"STREET_ADDRESS": "replace"}), None)
-    assert only([text]) == [Finding(text.replace(address, "<STREET_ADDRESS>"), ("STREET_ADDRESS",), None)]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "I waited 3 days on the road",
-        "it is a 5 minute drive",
-        "order 48213 is on its way",
-        "Version 2 of the App",
-        "It has 4 USB Port covers",
-    ],
-)
-def test_a_number_before_other_words_is_no_street_address(text: str) -> None:
-    only = build_scrubber(Pii(entities={"STREET_ADDRESS": "replace"}), None)
-    assert only([text]) == [Finding(text, (), None)]
-
-
-@pytest.mark.parametrize(
-    ("number", "is_a_card"),
-    [
-        ("4111 1111 1111 1111", True),
-        ("2223 0031 2200 3222", True),  # Mastercard's second range
-        ("2223 0031 2200 3223", False),  # the Luhn sum is wrong
-        ("4000000000000000006", True),  # 19 digits
-        ("213100000000001", True),
-        ("213100000000004", False),
-    ],
-)
-def test_a_card_number_is_found_by_its_range_and_its_luhn_sum(number: str, is_a_card: bool) -> None:
-    only = build_scrubber(Pii(entities={"CREDIT_CARD": "replace"}), None)
-    (finding,) = only([f"Card {number} was charged"])
-    assert finding.text == f"Card {'<CREDIT_CARD>' if is_a_card else number} was charged"
 
 
 # --- rows
@@ -243,29 +196,34 @@ def test_a_text_on_the_allow_list_stays(tmp_path: Path) -> None:
 
 
 def test_a_find_below_the_threshold_stays(tmp_path: Path) -> None:
-    text = "Ring 020 7946 0958"  # Presidio gives a phone number 0.4 where no word near it speaks of phones
-    assert scrub(tmp_path / "a", [row(text)], score_threshold=0.4).texts[0][0] == "Ring <PHONE_NUMBER>"
-    assert scrub(tmp_path / "b", [row(text)], score_threshold=0.9).texts[0][0] == text
+    text = "Ring 020 7946 0958"  # by the pattern alone a number after such a word is one by 0.75
+    models = {"en": pipeline(tmp_path / "blank")}
+    scrubbed = [scrub(tmp_path / str(t), [row(text)], models=models, score_threshold=t).texts[0][0] for t in (0.4, 0.9)]
+    assert scrubbed == ["Ring <PHONE_NUMBER>", text]
 
 
 def test_equal_texts_are_analysed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     analysed: list[str] = []
 
-    def recording(pii: Pii, key: bytes | None) -> Scrubber:
-        scrubber = build_scrubber(pii, key)
+    def recording(texts: Sequence[str], *, policy: PiiPolicy) -> list[tuple[Found, ...]]:
+        analysed.extend(texts)
+        return look_at(texts, policy=policy)
 
-        def record(texts: Sequence[str]) -> list[Finding]:
-            analysed.extend(texts)
-            return scrubber(texts)
-
-        return record
-
-    monkeypatch.setattr(tasks.scrub, "build_scrubber", recording)
+    monkeypatch.setattr(tasks.scrub.look, "look_at", recording)
     rows = [row(TEXT if number % 2 else "Where is it?", system="Answer in JSON.") for number in range(1200)]
     scrubbed = scrub(tmp_path, rows)
     assert sorted(analysed) == sorted([TEXT, "Where is it?", "Answer in JSON.", "yes", "delivery"])
     assert [texts[1] for texts in scrubbed.texts] == ["Where is it?", CLEAN] * 600
     assert scrubbed.entities == {"PERSON": 600}
+
+
+def test_texts_that_an_earlier_run_saw_are_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = scrub(tmp_path, [row(text) for text, _ in TICKETS])
+    monkeypatch.setattr(tasks.scrub.look, "look_at", lambda *_, **__: pytest.fail("looked again"))
+    assert scrub(tmp_path, [row(text) for text, _ in TICKETS]).result == first.result
+    # what is done with a find is none of the cache's business
+    hashed = scrub(tmp_path, [row(TICKETS[0][0])], entities={**pii_of().entities, "PERSON": "hash"})
+    assert re.sub("_[0-9a-f]{6}>", ">", hashed.texts[0][0]) == TICKETS[0][1]
 
 
 class Listener(Nobody):
@@ -281,8 +239,9 @@ class Listener(Nobody):
 def test_progress_counts_the_rows(tmp_path: Path) -> None:
     listener = Listener()
     with listening(listener), stage("scrub"):
-        scrub(tmp_path, [row("Where is it?")] * 600)
-    assert listener.heard == [("scrub", 512, 600, "rows", ""), ("scrub", 600, 600, "rows", "")]
+        scrub(tmp_path, [row("Where is it?")] * 2100)
+    assert [heard[:4] for heard in listener.heard] == [("scrub", 2048, 2100, "rows"), ("scrub", 2100, 2100, "rows")]
+    assert all(re.fullmatch(r"[1-9][\d,]* rows/s", note) for *_, note in listener.heard)
 
 
 def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
@@ -314,34 +273,11 @@ def test_a_field_name_stays_unless_it_is_itself_personal(tmp_path: Path) -> None
     assert texts[1] == '{"email_address": "<EMAIL_ADDRESS>", "<EMAIL_ADDRESS>": 1}'
 
 
-@pytest.mark.parametrize(
-    ("content", "texts"),
-    [
-        ("", []),
-        ("Where is it?", ["Where is it?"]),
-        ("{not json}", ["{not json}"]),
-        ('"a string"', ['"a string"']),
-        ('{"a": "b", "c": [1, 2.5, "d\\"e", ""]}', ["b", 'd"e']),
-        ('["x", 1234567, 123456, -12345678.0]', ["x", "1234567", "-12345678.0"]),
-        ('{"first name": "Jo", "key": "\\ud83d\\ude00"}', ["first name", "Jo", "\U0001f600"]),
-    ],
-)
-def test_the_pieces_of_a_content_are_its_values(content: str, texts: list[str]) -> None:
-    pieces = pieces_of(content)
-    assert [piece.text for piece in pieces] == texts
-    assert assemble(content, pieces, texts) == content
-
-
-def test_a_replaced_piece_is_quoted_as_json_needs_it() -> None:
-    content = '{"a": "b", "n": 1234567}'
-    assert json.loads(assemble(content, pieces_of(content), ['say "b"\n', "<X>"])) == {"a": 'say "b"\n', "n": "<X>"}
-
-
 # --- operators
 
 
 def test_a_keyed_hash_is_the_same_for_a_person_in_every_row_and_run(tmp_path: Path) -> None:
-    rows = [row(f"My name is {NAME}."), row(f"My name is {NAME}. Again, {NAME} here."), row("My name is David Miller.")]
+    rows = [row(f"My name is {NAME}."), row(f"My name is {NAME}, and again: {NAME}."), row("My name is David Miller.")]
     first, second = (scrub(tmp_path, rows, entities={"PERSON": "hash"}) for _ in range(2))
     assert first.texts == second.texts
     names = [PLACEHOLDER.findall(texts[0]) for texts in first.texts]
@@ -350,6 +286,64 @@ def test_a_keyed_hash_is_the_same_for_a_person_in_every_row_and_run(tmp_path: Pa
     assert names[1] == [sarah, sarah]
     assert len(names[2]) == 1
     assert names[2] != [sarah]
+
+
+ASKED = "My name is Sarah Thompson, write to sarah@example.org or al@example.org"
+ANSWERED = "Hello, my name is David Miller, I wrote to al@example.org"
+
+
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ("record", ["<EMAIL_ADDRESS_1>", "<EMAIL_ADDRESS_1>", "<EMAIL_ADDRESS_1>"]),
+        ("group", ["<EMAIL_ADDRESS_3>", "<EMAIL_ADDRESS_1>", "<EMAIL_ADDRESS_2>"]),
+    ],
+)
+def test_a_pseudonym_is_numbered_within_a_row_or_within_a_group(
+    tmp_path: Path, scope: str, expected: list[str]
+) -> None:
+    emails = {"EMAIL_ADDRESS": "pseudonym"}
+    rows = [row(ASKED, ANSWERED, group="a"), row("jo@example.org", group="a")]
+    rows += [row("jo@example.org", group="b"), row("AL@example.org", group="a")]
+    scrubbed = scrub(tmp_path, rows, entities=emails, pseudonym_scope=scope)
+    assert scrubbed.texts[0] == [
+        "My name is Sarah Thompson, write to <EMAIL_ADDRESS_1> or <EMAIL_ADDRESS_2>",
+        "Hello, my name is David Miller, I wrote to <EMAIL_ADDRESS_2>",
+    ]
+    assert [texts[0] for texts in scrubbed.texts[1:]] == expected
+
+
+def test_a_pseudonym_is_the_same_over_the_values_of_a_json_answer(tmp_path: Path) -> None:
+    answer = '{"from": "jo@example.org", "to": ["al@example.org", "jo@example.org"]}'
+    scrubbed = scrub(tmp_path, [row("Ask al@example.org", answer)], entities={"EMAIL_ADDRESS": "pseudonym"})
+    assert scrubbed.texts == [
+        [
+            "Ask <EMAIL_ADDRESS_1>",
+            '{"from": "<EMAIL_ADDRESS_2>", "to": ["<EMAIL_ADDRESS_1>", "<EMAIL_ADDRESS_2>"]}',
+        ]
+    ]
+
+
+def test_a_surrogate_reads_like_the_value_it_stands_for_and_stays_in_later_runs(tmp_path: Path) -> None:
+    rows = [row("Ask jo@example.org"), row("or ask jo@example.org")]
+    first, second = (scrub(tmp_path, rows, entities={"EMAIL_ADDRESS": "surrogate"}) for _ in range(2))
+    assert first.texts == second.texts
+    address = first.texts[0][0].removeprefix("Ask ")
+    assert re.fullmatch(r"\S+@\S+\.\w+", address)
+    assert address != "jo@example.org"
+    assert first.texts[1][0] == f"or ask {address}"
+
+
+def test_a_text_on_the_deny_list_goes(tmp_path: Path) -> None:
+    scrubbed = scrub(tmp_path, [row("The bluebird is late", '{"project": "bluebird"}')], deny_list=("Bluebird",))
+    assert scrubbed.texts == [["The <DENIED> is late", '{"project": "<DENIED>"}']]
+    assert scrubbed.entities == {"DENIED": 2}
+
+
+def test_a_json_answer_with_half_a_surrogate_pair_goes_through(tmp_path: Path) -> None:
+    answer = '{"note": "\\ud83d, jo@example.org", "\u00fc": "\\ud83d"}'
+    scrubbed = scrub(tmp_path, [row("Where is it?", answer)], entities={"EMAIL_ADDRESS": "replace"})
+    assert json.loads(scrubbed.texts[0][1]) == {"note": "\ufffd, <EMAIL_ADDRESS>", "\u00fc": "\ud83d"}
 
 
 def test_another_machine_has_another_key_and_so_other_pseudonyms(tmp_path: Path) -> None:
@@ -364,9 +358,11 @@ def test_the_key_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     assert list(key.parent.iterdir()) == [key]
 
 
-def test_no_key_is_made_where_nothing_is_hashed(tmp_path: Path) -> None:
-    scrub(tmp_path, [row(TEXT)])
-    assert not (tmp_path / "cache" / "keys").exists()
+def test_nothing_that_is_kept_depends_on_a_key_where_nothing_is_keyed(tmp_path: Path) -> None:
+    first, second = (scrub(tmp_path / name, [row(TEXT)]) for name in ("a", "b"))
+    keys = [(tmp_path / name / "cache" / "keys" / "pii.key").read_bytes() for name in ("a", "b")]
+    assert keys[0] != keys[1]  # there is one always, as it keys the digests of the cache
+    assert first.result == second.result
 
 
 @pytest.mark.parametrize(
@@ -381,8 +377,10 @@ def test_a_key_that_is_not_one_is_refused(tmp_path: Path, mode: int, content: by
         scrub(tmp_path, [row(TEXT)], entities={"PERSON": "hash"})
 
 
-def test_another_key_is_another_identity_only_where_the_recipe_makes_pseudonyms(tmp_path: Path) -> None:
-    keyed, plain = Pii(entities={"PERSON": "hash"}), Pii()
+@pytest.mark.parametrize("operator", ["hash", "pseudonym", "surrogate"])
+def test_another_key_is_another_identity_only_where_the_recipe_needs_one(tmp_path: Path, operator: str) -> None:
+    plain = pii_of()
+    keyed = pii_of(entities={**plain.entities, "PERSON": operator})
     one, again, other = (identity(keyed, tmp_path / name) for name in ("a", "a", "b"))
     assert one == again
     assert one != other
@@ -396,20 +394,8 @@ def test_another_version_of_a_pipeline_is_another_identity(tmp_path: Path) -> No
     found = []
     for version in ("1.0.0", "1.0.1"):
         (folder / "meta.json").write_text(json.dumps({"version": version}))
-        found.append(identity(Pii(spacy_model=str(folder)), tmp_path))
+        found.append(identity(pii_of(models={"en": str(folder)}), tmp_path))
     assert found[0] != found[1]
-
-
-def test_a_pseudonym_ignores_case_and_spacing_and_depends_on_entity_and_key() -> None:
-    key = b"k" * 32
-    assert pseudonym(key, "PERSON", "Jo Doe") == pseudonym(key, "PERSON", "jo  DOE\n")
-    different = {
-        pseudonym(key, "PERSON", "Jo Doe"),
-        pseudonym(key, "PERSON", "Jo Dow"),
-        pseudonym(b"l" * 32, "PERSON", "Jo Doe"),
-        pseudonym(key, "CUSTOMER", "Jo Doe").replace("CUSTOMER", "PERSON"),
-    }
-    assert len(different) == 4
 
 
 def test_a_row_with_an_entity_to_drop_is_rejected_with_its_reason(tmp_path: Path) -> None:
@@ -431,9 +417,10 @@ def test_an_entity_to_keep_is_counted_and_left(tmp_path: Path) -> None:
 
 
 def test_an_entity_to_keep_shields_no_other(tmp_path: Path) -> None:
-    text = "Write to jo@example.org"
-    scrubbed = scrub(tmp_path, [row(text)], entities={"EMAIL_ADDRESS": "keep", "URL": "replace"})
-    assert scrubbed.texts[0][0] == "Write to jo@<URL>"
+    text = "See https://192.168.178.20/login"
+    scrubbed = scrub(tmp_path, [row(text)], entities={"URL": "keep", "IP_ADDRESS": "replace"})
+    assert scrubbed.texts[0][0] == "See https://<IP_ADDRESS>/login"
+    assert scrubbed.entities == {"IP_ADDRESS": 1}
 
 
 # --- nothing gets out, nothing comes in
@@ -466,8 +453,8 @@ def test_a_pipeline_that_is_not_installed_is_an_error_and_never_downloaded(
     import spacy.cli
 
     monkeypatch.setattr(spacy.cli, "download", lambda *_: pytest.fail("tried to download a model"))
-    with pytest.raises(ModelError, match=r"pii\.spacy_model: en_core_web_none is not installed; install it with pip"):
-        scrub(tmp_path, [row(TEXT)], spacy_model="en_core_web_none")
+    with pytest.raises(ModelError, match=r"pii\.models: en_core_web_none is not installed; install it with pip"):
+        scrub(tmp_path, [row(TEXT)], models={"en": "en_core_web_none"})
 
 
 def test_scrubbing_opens_no_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,8 +470,8 @@ def test_every_entity_that_nothing_finds_is_an_error_with_the_nearest_name(tmp_p
     with pytest.raises(RecipeError) as error:
         scrub(tmp_path, [row(TEXT)], entities={"PERSONS": "replace", "PHONE_NUMBER": "replace", "EMAIL_ADRESS": "keep"})
     assert error.value.problems == (
-        "pii.entities.PERSONS: no recogniser finds it in language en; did you mean PERSON?",
-        "pii.entities.EMAIL_ADRESS: no recogniser finds it in language en; did you mean EMAIL_ADDRESS?",
+        "pii.entities.PERSONS: no recogniser finds it in en; did you mean PERSON?",
+        "pii.entities.EMAIL_ADRESS: no recogniser finds it in en; did you mean EMAIL_ADDRESS?",
     )
 
 

@@ -1,0 +1,82 @@
+"""Spans that were found before, by the keyed digest of their text: no text is looked at twice, in whatever run.
+
+Never holds a text: digests of short texts could be guessed, so they are keyed with the secret of this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tasks.errors import StoreError
+from tasks.scrub.spans import Found
+
+_DIGEST_BYTES = 16
+_ASKED_AT_ONCE = 500
+_OF_OTHER_ENGINES = 4
+
+
+class SpanCache:
+    """A file of SQLite, which two runs may use at once and a kill leaves whole; a million texts take some 60 MB.
+
+    Args:
+        folder: where the files lie, one for each way of looking.
+        engine: digest of all that decides what is found: policy, code, model, libraries.
+        key: the machine's secret.
+    """
+
+    def __init__(self, folder: Path, engine: str, key: bytes) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = folder / f"{engine[:32]}.sqlite"
+        self._key = key
+        try:
+            self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # a lost last batch is looked at again
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS found (text BLOB PRIMARY KEY, spans TEXT) WITHOUT ROWID"
+            )
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
+        os.utime(self._file)  # one that is only read is in use too
+        _forget_the_oldest(folder, self._file)
+
+    def digest(self, text: str) -> bytes:
+        """What stands for a text."""
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES, key=self._key).digest()
+
+    def known(self, digests: Sequence[bytes]) -> dict[bytes, tuple[Found, ...]]:
+        """The spans of those digests that were looked at before."""
+        found: dict[bytes, tuple[Found, ...]] = {}
+        for start in range(0, len(digests), _ASKED_AT_ONCE):
+            some = digests[start : start + _ASKED_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = self._connection.execute(f"SELECT text, spans FROM found WHERE text IN ({marks})", some)  # noqa: S608
+            for digest, spans in rows:
+                found[digest] = tuple(Found(*span) for span in json.loads(spans)) if spans else ()
+        return found
+
+    def add(self, found: Mapping[bytes, Sequence[Found]]) -> None:
+        """Keep what was found, all or nothing."""
+        rows = [(digest, json.dumps(spans, separators=(",", ":")) if spans else "") for digest, spans in found.items()]
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.executemany("INSERT OR REPLACE INTO found VALUES (?, ?)", rows)
+            cursor.execute("COMMIT")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+
+def _forget_the_oldest(folder: Path, current: Path) -> None:
+    """Of files for other ways of looking the four newest stay."""
+    others: Iterable[Path] = (file for file in folder.glob("*.sqlite") if file != current)
+    for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[_OF_OTHER_ENGINES:]:
+        for suffix in ("", "-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,85 @@
+"""Planted canaries: made-up identities in copies of real rows, scrubbed by the same code, to measure what is left.
+
+Never writes a planted text anywhere; what leaves here are counts by entity.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from tasks.results import Recall
+from tasks.scrub.labelled import Labelled, Span
+from tasks.scrub.spans import Found
+from tasks.scrub.synthetic import FIELDS, Synthesizer
+
+# Around a value, as people write: with a word that says what it is, and without.
+_CARRIERS = {
+    "PERSON": ("My name is {}.", "Please ask for {} at the desk.", "Thanks, {}", "{} told me so on the phone."),
+    "TITLE": ("Regards, {} Weber",),
+    "ORGANIZATION": ("I work at {}.", "{} sent me a letter about it."),
+    "LOCATION": ("I live in {}.", "We moved to {} meanwhile."),
+    "STREET_ADDRESS": ("My address is {}.", "Please deliver to {} instead."),
+    "POSTCODE": ("The postcode is {}.", "postcode {}"),
+    "PHONE_NUMBER": ("Call me on {}.", "My mobile: {}", "You can reach me at {} after work."),
+    "EMAIL_ADDRESS": ("Write to {} please.", "e-mail: {}"),
+    "URL": ("It is all on {} as well.",),
+    "IP_ADDRESS": ("My router has {} now.",),
+    "MAC_ADDRESS": ("The device is {}.",),
+    "CREDIT_CARD": ("My card {} was charged.", "card number {}"),
+    "IBAN_CODE": ("Refund it to {}.", "IBAN: {}"),
+    "ACCOUNT_NUMBER": ("My account number is {}.", "customer no. {}"),
+    "NATIONAL_ID": ("My tax id is {}.", "National insurance number: {}"),
+    "DRIVER_LICENSE": ("My driving licence number is {}.",),
+    "PASSPORT": ("My passport number is {}.", "passport no: {}"),
+    "AGE": ("I am {}.",),
+    "DATE_TIME": ("I was born on {}.", "It happened on {}."),
+    "NRP": ("I am {}.", "She is {} too."),
+    "SECRET": ("My password is {}", "api key: {}"),
+    "CRYPTO": ("Send it to {}.",),
+}
+_OF_ENTITY: dict[str, list[str]] = {}
+for _name, (_entity, _make) in FIELDS.items():
+    if _entity is not None:
+        _OF_ENTITY.setdefault(_entity, []).append(_name)
+
+
+def plant(texts: Sequence[str], entities: Iterable[str], seed: int) -> list[Labelled]:
+    """A copy of each text with two values in it, every entity in turn; the values trained no model of ours.
+
+    Entities that no made-up value stands for are left out.
+    """
+    rng, values = random.Random(seed), Synthesizer(seed, held_out=True)
+    known = [entity for entity in sorted(entities) if entity in _CARRIERS and entity in _OF_ENTITY]
+    planted = []
+    for number, text in enumerate(texts):
+        made, spans = text, list[Span]()
+        for place in (0, 1) if known else ():
+            entity = known[(2 * number + place) % len(known)]
+            value = values.value(rng.choice(_OF_ENTITY[entity])).text
+            before, after = rng.choice(_CARRIERS[entity]).split("{}")
+            if rng.random() < 0.5:  # before all that stands there
+                shift = len(before) + len(value) + len(after) + 1
+                spans = [Span(s.start + shift, s.end + shift, s.entity) for s in spans]
+                spans.append(Span(len(before), len(before) + len(value), entity))
+                made = f"{before}{value}{after} {made}"
+            else:
+                start = len(made) + 1 + len(before)
+                spans.append(Span(start, start + len(value), entity))
+                made = f"{made} {before}{value}{after}"
+        planted.append(Labelled(made, tuple(sorted(spans)), "canary"))
+    return planted
+
+
+def recall(
+    planted: Sequence[Labelled], find: Callable[[Sequence[str]], Sequence[Sequence[Found]]]
+) -> tuple[Recall, ...]:
+    """How many of the planted values are gone, by entity: of a value that is, no letter or digit can still be read."""
+    total, gone = Counter[str](), Counter[str]()
+    for text, found in zip(planted, find([text.text for text in planted]), strict=True):
+        hidden = {place for span in found for place in range(span.start, span.end)}
+        for span in text.spans:
+            total[span.entity] += 1
+            gone[span.entity] += all(i in hidden for i in range(span.start, span.end) if text.text[i].isalnum())
+    return tuple(Recall(entity=entity, planted=total[entity], found=gone[entity]) for entity in sorted(total))

