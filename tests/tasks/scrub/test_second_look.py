@@ -1,0 +1,46 @@
+"""The second look: what it sees, what it leaves alone, and that it says how much and never what."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.scrub.second_look import look_again
+
+ALL = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "SECRET", "PERSON")
+
+
+@pytest.mark.parametrize(
+    ("text", "entity"),
+    [
+        ("Write to jo.doe@example.org please", "EMAIL_ADDRESS"),
+        ("Call me on +44 20 7946 0958 tonight", "PHONE_NUMBER"),
+        ("card 4111 1111 1111 1111 was charged", "CREDIT_CARD"),
+        ("refund to GB33 BUKB 2020 1555 5555 55", "IBAN_CODE"),
+        ("the key is AKIAIOSFODNN7EXAMPLE", "SECRET"),
+        ("Yesterday Margaret Whitfield called again about the bill.", "PERSON"),
+    ],
+)
+def test_a_value_that_scrubbing_left_is_counted(text: str, entity: str) -> None:
+    assert look_again([text], ALL) == {entity: 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<PERSON> called <PERSON_1> from <PHONE_NUMBER>, see <EMAIL_ADDRESS_3f9a1c>",
+        "order 48213, 12.50 euros, version 4.11.2, 30 GB",
+        "The Router Was Replaced And The Line Is Fine",
+        "4111 1111 1111 1112 has a wrong check digit",
+        "",
+    ],
+)
+def test_placeholders_and_harmless_numbers_are_left_alone(text: str) -> None:
+    assert look_again([text], ALL).total() == 0
+
+
+def test_only_what_was_to_be_gone_is_looked_for() -> None:
+    assert look_again(["jo@example.org, +44 20 7946 0958"], ["PHONE_NUMBER"]) == {"PHONE_NUMBER": 1}
+
+
+def test_a_value_that_a_model_says_in_every_answer_counts_each_time() -> None:
+    assert look_again(["jo@example.org"] * 5, ALL) == {"EMAIL_ADDRESS": 5}
