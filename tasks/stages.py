@@ -241,7 +241,7 @@ def take_over(key: str, recipe: Recipe) -> Prepared:
         raise RecipeError(f"prepared: nothing of the key {key[:64]} is in the store; leave it empty to prepare now")
     asked = {
         ("raw", prepared.raw.key): [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt],
-        ("scrub", prepared.clean.key): recipe.pii,
+        ("scrub", prepared.clean.key): _asked_of(recipe.pii),
         ("check", prepared.checked.key): recipe.quality,
         ("split", prepared.split.key): recipe.split,
     }
@@ -416,8 +416,12 @@ def register(
 
 
 def _scrub_section(pii: Pii) -> list[object]:
-    asked = pii.model_dump(mode="json", exclude={"task_runner"})  # where texts are looked at changes nothing
-    return [asked, scrub.identity(pii, Store.of(settings()).cache)]
+    return [_asked_of(pii), scrub.identity(pii, Store.of(settings()).cache)]
+
+
+def _asked_of(pii: Pii) -> dict[str, object]:
+    """What decides the outcome: where texts are looked at does not."""
+    return pii.model_dump(mode="json", exclude={"task_runner"})
 
 
 def _scrubbed(raw: RawData, pii: Pii, workspace: Workspace) -> ScrubbedData:
