@@ -31,7 +31,13 @@ NER = Path(__file__).parent / "ner" / "model"
 
 
 class LeanSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]  # Presidio is untyped
-    """A spaCy pipeline of which nothing runs but what finds entities."""
+    """A spaCy pipeline of which nothing runs but what finds entities.
+
+    Attributes:
+        asked: the entities that somebody wants to know of.
+    """
+
+    asked: frozenset[str] | None = None
 
     def load(self) -> None:
         """Load each language's pipeline without its tagger, parser and lemmatizer."""
@@ -54,7 +60,7 @@ class LeanSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]  # Presidio is unty
             yield from super().process_batch(texts, language, batch_size=BATCH_TEXTS)
             return
         tagger = nlp.get_pipe(TAGGER)
-        decoder = Decoder(tagger.labels)
+        decoder = Decoder(tagger.labels, self.asked)
         remaining = iter(texts)
         while docs := [nlp.make_doc(text) for text in islice(remaining, BATCH_TEXTS)]:
             for doc, probabilities in zip(docs, tagger.model.predict(docs), strict=True):
@@ -182,6 +188,7 @@ def build_analyzer(
         models=[{"lang_code": language, "model_name": _spacy_pipeline(model) if reads_spacy else BLANK}],
         ner_model_configuration=NerModelConfiguration(model_to_presidio_entity_mapping=_LABELS, default_score=1.0),
     )
+    engine.asked = entities or None
     engine.load()
     reader = (
         LeanSpacyRecognizer(supported_language=language, supported_entities=sorted(set(_LABELS.values())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,26 +41,30 @@ class Decoder:
 
     Args:
         tags: `O`, `B-PERSON`, …: what the columns of the probabilities stand for.
+        asked: the entities that count, None for all. What may be a person or a company is a person where nobody asked
+            for companies: that it is likelier a company must not leave it readable.
     """
 
-    def __init__(self, tags: Sequence[str]) -> None:
-        self.entities = sorted({tag[2:] for tag in tags if tag != OUTSIDE})
-        self._outside = tags.index(OUTSIDE)
+    def __init__(self, tags: Sequence[str], asked: Collection[str] | None = None) -> None:
+        self.entities = sorted({tag[2:] for tag in tags if tag != OUTSIDE and (asked is None or tag[2:] in asked)})
         self._begins = np.array([tags.index(f"B-{entity}") for entity in self.entities])
         self._goes_on = np.array([tags.index(f"I-{entity}") for entity in self.entities])
 
     def entities_of(self, doc: Doc, probabilities: Any) -> tuple[list[Span], list[float]]:
-        """Spans without overlaps, two of a kind side by side as one, and how likely each token is no `O`, on average.
+        """Spans without overlaps, two of a kind side by side as one, and how likely their tokens are any of them.
 
         Args:
             doc: n tokens.
             probabilities: n rows, a column a tag, each row with the sum 1.
         """
-        inside = 1.0 - probabilities[:, self._outside]
+        if not self.entities:
+            return [], []
+        likely = probabilities[:, self._begins] + probabilities[:, self._goes_on]
+        inside = likely.sum(axis=1)
         places = np.flatnonzero(inside >= _FLOOR)
         if not len(places):
             return [], []
-        kinds = (probabilities[places][:, self._begins] + probabilities[places][:, self._goes_on]).argmax(axis=1)
+        kinds = likely[places].argmax(axis=1)
         spans: list[Span] = []
         scores: list[float] = []
         first = 0
