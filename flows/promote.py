@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
-from prefect import flow, suspend_flow_run
+from prefect import flow, get_run_logger, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
 from prefect.input import RunInput
 from pydantic import Field
@@ -26,7 +26,9 @@ class Decision(RunInput):
 
     decision: Literal["approve", "reject"]
     approver: str = Field(min_length=1, description="Your name in conf/policies/promotion.yaml.")
-    candidate: str = Field(min_length=1, description="The first 12 digits of the candidate, as shown above.")
+    candidate: str = Field(
+        min_length=1, description="The first 12 digits of the candidate: above, and in this run's artifact."
+    )
     reason: str = Field(min_length=1, description="Why; it stands in the ledger for good.")
     code: str = Field(min_length=1, description="The one-time code of your authenticator app.")
 
@@ -54,7 +56,10 @@ def promote(model: ModelName) -> Promoted | None:
         _announce(entry)
         mark(run, entry.digest)
     _ask_until_decided(entry, run)
+    log = get_run_logger()
+    log.info("decided; now the way back is rehearsed and every digest taken anew, which takes minutes on a CPU")
     done = promotion.promote(entry.digest, policy, current)
+    log.info("%s version %s is champion, instead of %s", done.model, done.version, done.previous or "none")
     tell_moved(done)
     return done
 
@@ -73,12 +78,14 @@ def _ask_until_decided(entry: Entry, run: str) -> None:
         stands = promotion.where(entry, policy, current)
         if stands.state != "waiting":
             return
-        text = promotion.review(entry, stands, current) + (f"\n\n**Not counted: {why}**" if why else "")
+        text = (f"**Not counted: {why}**\n\n" if why else "") + promotion.review(entry, stands, current)
         left = (asked.expires_at - datetime.now(UTC)).total_seconds()
         form = suspend_flow_run(
             wait_for_input=Decision.with_initial_data(description=text), key=f"decision-{number}", timeout=int(left)
         )
         why = _record(entry, form, f"{run}/{number}")
+        if why:
+            get_run_logger().warning("not counted, asked again: %s", why)
 
 
 def _record(entry: Entry, form: Decision, name: str) -> str:

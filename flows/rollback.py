@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from prefect import flow, get_run_logger
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
@@ -25,5 +25,6 @@ def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> Roll
     current = settings()
     prepare_environment(current)
     done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
+    get_run_logger().info("%s version %s is champion again, instead of %s", done.model, done.version, done.previous)
     tell_rolled_back(done)
     return done
