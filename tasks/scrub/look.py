@@ -38,6 +38,7 @@ _LIBRARIES = (
 # Starting a process takes as long as looking at so many texts.
 _WORTH_PROCESSES = 6_000
 _TEXTS_A_CALL = 2_000
+_MUCH = 1_000
 
 
 class Looked(Protocol):
@@ -156,8 +157,7 @@ def looked_at(
         if spread is not None:
             runs = spread
         elif processes > 1 and total_texts >= _WORTH_PROCESSES:
-            context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
-            runs = stack.enter_context(ProcessPoolExecutor(processes, context, initializer=_quiet_worker))
+            runs = _InProcesses(processes, stack)
         else:
             _finder(_asked(policy))  # what is wrong with the policy is said at once
             runs, ahead = _Here(), 1
@@ -201,6 +201,23 @@ def _finish(
     by_text = {text: cache.digest(text) for text in set(texts)}
     known = cache.known(list(by_text.values()))
     return given, {text: known[digest] for text, digest in by_text.items()}
+
+
+class _InProcesses:
+    """In processes of this machine, which start with the first call that is long: grown data may need none."""
+
+    def __init__(self, processes: int, stack: ExitStack) -> None:
+        self._processes, self._stack = processes, stack
+        self._pool: ProcessPoolExecutor | None = None
+
+    def submit(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str]) -> Looked:
+        if self._pool is None and len(texts) < _MUCH:
+            return _Here().submit(look, texts)
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
+            pool = ProcessPoolExecutor(self._processes, context, initializer=_quiet_worker)
+            self._pool = self._stack.enter_context(pool)
+        return self._pool.submit(look, texts)
 
 
 class _Here:

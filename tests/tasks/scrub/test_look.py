@@ -152,6 +152,7 @@ def test_several_processes_give_what_one_gives(
     monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 10)
     monkeypatch.setattr(tasks.scrub.look, "look_at", look_at)  # what goes to a process goes by its name
     monkeypatch.setattr(tasks.scrub.look, "_TEXTS_A_CALL", 9)
+    monkeypatch.setattr(tasks.scrub.look, "_MUCH", 1)
     monkeypatch.setattr(tasks.scrub.look, "_finder", lambda _: pytest.fail("looked in this process"))
     chunks = chunks_of(5, 30)
     assert read(looked_at(chunks, 300, policy, cache, processes=2)) == expected(chunks)
@@ -163,6 +164,15 @@ def test_no_process_is_started_for_a_few_texts(
     monkeypatch.setattr(tasks.scrub.look, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started processes"))
     chunks = chunks_of(2, 9)
     assert read(looked_at(chunks, 36, policy, cache, processes=8)) == expected(chunks)
+
+
+def test_no_process_is_started_where_few_of_many_texts_are_new(
+    policy: PiiPolicy, cache: SpanCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 10)
+    monkeypatch.setattr(tasks.scrub.look, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started processes"))
+    chunks = chunks_of(5, 30)
+    assert read(looked_at(chunks, 300, policy, cache, processes=2)) == expected(chunks)
 
 
 def test_only_some_chunks_are_held_at_once(policy: PiiPolicy, cache: SpanCache) -> None:
