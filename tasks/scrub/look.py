@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from conf.schema import PiiPolicy, digest_of
 from conf.settings import use_one_thread
@@ -161,14 +161,24 @@ def looked_at(
         else:
             _finder(_asked(policy))  # what is wrong with the policy is said at once
             runs, ahead = _Here(), 1
-        waiting: deque[tuple[T, Sequence[str], list[tuple[list[bytes], Looked]]]] = deque()
+        waiting: deque[tuple[T, _Begun]] = deque()
         pending: set[bytes] = set()
         for given, texts in chunks:
-            waiting.append((given, texts, _begin(texts, cache, pending, look, runs)))
+            waiting.append((given, _begin(texts, cache, pending, look, runs)))
             if len(waiting) > ahead:
-                yield _finish(*waiting.popleft(), cache, pending)
+                ready, begun = waiting.popleft()
+                yield ready, _finish(begun, cache, pending)
         while waiting:
-            yield _finish(*waiting.popleft(), cache, pending)
+            ready, begun = waiting.popleft()
+            yield ready, _finish(begun, cache, pending)
+
+
+class _Begun(NamedTuple):
+    """A chunk that is being looked at: the digest of each of its texts, the spans known by now, and who was asked."""
+
+    digests: dict[str, bytes]
+    known: dict[bytes, Spans]
+    asked: list[tuple[list[bytes], Looked]]
 
 
 def _begin(
@@ -177,30 +187,26 @@ def _begin(
     pending: set[bytes],
     look: Callable[[Sequence[str]], list[Spans]],
     spread: Spread,
-) -> list[tuple[list[bytes], Looked]]:
+) -> _Begun:
     """Have somebody look at the texts that nobody has seen or is looking at."""
-    by_digest = {cache.digest(text): text for text in texts}
-    known = cache.known(list(by_digest))
-    new = [digest for digest in by_digest if digest not in known and digest not in pending]
-    new.sort(key=lambda digest: (len(by_digest[digest]), by_digest[digest]))  # like lengths together: fuller batches
-    pending.update(new)
+    digests = {text: cache.digest(text) for text in set(texts)}
+    known = cache.known(list(digests.values()))
+    new = [text for text, digest in digests.items() if digest not in known and digest not in pending]
+    new.sort(key=lambda text: (len(text), text))  # like lengths together: fuller batches
+    pending.update(digests[text] for text in new)
     parts = [new[start : start + _TEXTS_A_CALL] for start in range(0, len(new), _TEXTS_A_CALL)]
-    return [(part, spread.submit(look, [by_digest[digest] for digest in part])) for part in parts]
+    return _Begun(digests, known, [([digests[text] for text in part], spread.submit(look, part)) for part in parts])
 
 
-def _finish(
-    given: T,
-    texts: Sequence[str],
-    asked: list[tuple[list[bytes], Looked]],
-    cache: SpanCache,
-    pending: set[bytes],
-) -> tuple[T, dict[str, Spans]]:
-    for digests, future in asked:
-        cache.add(dict(zip(digests, future.result(), strict=True)))
+def _finish(begun: _Begun, cache: SpanCache, pending: set[bytes]) -> dict[str, Spans]:
+    for digests, future in begun.asked:
+        found = dict(zip(digests, future.result(), strict=True))
+        cache.add(found)
+        begun.known.update(found)
         pending.difference_update(digests)
-    by_text = {text: cache.digest(text) for text in set(texts)}
-    known = cache.known(list(by_text.values()))
-    return given, {text: known[digest] for text, digest in by_text.items()}
+    # what an earlier chunk was looking at is in the cache by now
+    known = begun.known | cache.known([digest for digest in begun.digests.values() if digest not in begun.known])
+    return {text: known[digest] for text, digest in begun.digests.items()}
 
 
 class _InProcesses:
