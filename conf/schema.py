@@ -18,8 +18,9 @@ TaskKind = Literal["classification", "structured_output", "generation"]
 
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
 COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
-# Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows.
-DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look")
+# Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows: values
+# that can be checked, and names, which it often only suspects.
+DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look", "second_look_names")
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "valid_label", *COMMON_METRICS),
     "structured_output": ("valid_json", "schema_valid", "field_macro_f1", "field_accuracy", *COMMON_METRICS),

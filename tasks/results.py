@@ -108,8 +108,10 @@ class ScrubbedData(Result):
             return sum(c.found for c in self.canaries) / sum(c.planted for c in self.canaries)
         if name == "worst_canary_recall" and self.canaries:
             return min(c.found / c.planted for c in self.canaries)
-        if name == "second_look" and self.n_looked_at:
-            return 1000 * sum(count.count for count in self.second_look) / self.n_looked_at
+        if name in {"second_look", "second_look_names"} and self.n_looked_at:
+            names = name == "second_look_names"
+            counts = (count.count for count in self.second_look if (count.name == "PERSON") == names)
+            return 1000 * sum(counts) / self.n_looked_at
         return None
 
 

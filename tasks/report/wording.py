@@ -46,6 +46,7 @@ MEANINGS = {
     "second_look": Meaning(
         "Personal values", "that a second look by other means finds, per 1,000 answers or rows", "lower", "number"
     ),
+    "second_look_names": Meaning("Suspected names", "that a second look sees, per 1,000 rows", "lower", "number"),
     "canary_recall": Meaning("Canary recall", "share of the planted values that scrubbing took away"),
     "worst_canary_recall": Meaning("Worst canary recall", "of the entity of which scrubbing took away the least"),
     "generated_tokens_per_row": Meaning("Answer length", "generated tokens a row", "neither", "number"),

@@ -43,7 +43,7 @@ CLEAN = ScrubbedData(
     entities=(),
     rows_with_entities=0,
     canaries=(Recall(entity="AGE", planted=10, found=6), Recall(entity="PERSON", planted=30, found=30)),
-    second_look=(Count(name="PHONE_NUMBER", count=3),),
+    second_look=(Count(name="PERSON", count=20), Count(name="PHONE_NUMBER", count=3)),
     n_looked_at=500,
 )
 UNPROVEN = CLEAN.model_copy(update={"canaries": (), "second_look": (), "n_looked_at": 0})
@@ -102,6 +102,7 @@ def test_a_figure_that_is_not_a_finite_number_refuses(value: float, arm: str) ->
         ("worst_canary_recall", {"min": 0.7}, False, 0.6),
         ("second_look", {"max": 6.0}, True, 6.0),
         ("second_look", {"max": 0.0}, False, 6.0),
+        ("second_look_names", {"max": 50.0}, True, 40.0),
     ],
 )
 def test_a_gate_on_the_data_looks_at_the_scrubbed_rows(
@@ -112,7 +113,9 @@ def test_a_gate_on_the_data_looks_at_the_scrubbed_rows(
     assert (result.passed, result.value) == (passed, value)
 
 
-@pytest.mark.parametrize("metric", ["canary_recall", "worst_canary_recall", "second_look", "exact_match"])
+@pytest.mark.parametrize(
+    "metric", ["canary_recall", "worst_canary_recall", "second_look", "second_look_names", "exact_match"]
+)
 def test_what_was_not_measured_of_the_data_refuses(metric: str) -> None:
     (result,) = decide(MEASURED, UNPROVEN, (Gate.model_validate({"metric": metric, "arm": "data", "max": 1e9}),))
     assert (result.passed, result.reason) == (False, f"{metric} is missing: refused")
