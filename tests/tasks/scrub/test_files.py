@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -328,10 +330,14 @@ def test_another_kind_of_file_or_none_at_all_is_refused(
 
 
 @pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to run the command in; what it sets for libraries (MLflow's address, …) is gone afterwards."""
+    before = dict(os.environ)
     monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
