@@ -24,10 +24,10 @@ from tasks.rows import Message, Rejected, Row, read_rows, rejection, row_id, wri
 from tasks.scrub import pieces
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
-from tasks.scrub.pseudonyms import PLACEHOLDER, Numbering, read_or_make_key
+from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
 from tasks.scrub.spans import within
 
-__all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "gone", "identity", "key_of", "open_cache", "scrub_rows"]
+__all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "gone", "identity", "is_keyed", "key_of", "open_cache", "scrub_rows"]
 
 # spaCy needs about 1 GB for 100,000 characters at once; no row for training is that long.
 MAX_CHARACTERS = 100_000
@@ -55,7 +55,7 @@ def identity(pii: Pii, cache: Path) -> list[str]:
         StoreError: the key of the pseudonyms cannot be used.
     """
     found = [engine_digest(pii)]
-    if _is_keyed(pii):
+    if is_keyed(pii):
         found.append(hashlib.sha256(b"which key\0" + key_of(cache)).hexdigest()[:16])
     return found
 
@@ -127,8 +127,9 @@ def scrub_rows(
     )
 
 
-def _is_keyed(policy: PiiPolicy) -> bool:
-    return bool({"hash", "pseudonym", "surrogate"} & set(policy.entities.values()))
+def is_keyed(policy: PiiPolicy) -> bool:
+    """Whether an operator of the policy needs the key."""
+    return bool(KEYED & set(policy.entities.values()))
 
 
 def key_of(cache: Path) -> bytes:
@@ -185,7 +186,7 @@ class _RowScrubber:
 
         self._pii = pii
         self._roles = frozenset(pii.roles)
-        self._replacer = Replacer(pii, key_of(cache) if _is_keyed(pii) else None)
+        self._replacer = Replacer(pii, key_of(cache) if is_keyed(pii) else None)
         self._same_everywhere = "pseudonym" not in pii.entities.values()
         self._scrubbed: dict[str, tuple[str, tuple[str, ...], str | None]] = {}
         self._of_group: dict[str, Numbering] = {}

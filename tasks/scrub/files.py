@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from conf.schema import PiiPolicy
 from tasks.errors import DataError
 from tasks.progress import report
-from tasks.scrub import MAX_CHARACTERS, key_of, open_cache, pieces
+from tasks.scrub import MAX_CHARACTERS, is_keyed, key_of, open_cache, pieces
 from tasks.scrub.look import Spans, looked_at
 from tasks.scrub.operators import Replacer
 from tasks.scrub.pseudonyms import Numbering
@@ -57,8 +57,7 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
         policy: what to look for and what to do with it.
         cache: the store's local folder, with the key and the spans found before.
         spans: add a column `spans`: `[{field, start, end, entity_type, score}]`, places in the original text of the
-        field
-            (`messages.0.content` for what is nested). In a CSV file it is JSON.
+            field (`messages.0.content` for what is nested). In a CSV file it is JSON.
         processes: at most so many look at texts.
 
     Raises:
@@ -75,8 +74,7 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
         raise DataError(f"{target}: there is no folder {target.parent}")
     began = time.monotonic()
     stats = Stats()
-    keyed = {"hash", "pseudonym", "surrogate"} & set(policy.entities.values())
-    work = _Work(Replacer(policy, key_of(cache) if keyed else None), stats, spans=spans)
+    work = _Work(Replacer(policy, key_of(cache) if is_keyed(policy) else None), stats, spans=spans)
     aside = target.with_name(f".{target.name}.part")
     try:
         with ExitStack() as stack:

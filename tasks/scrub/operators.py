@@ -15,11 +15,10 @@ from presidio_anonymizer import AnonymizerEngine, OperatorConfig, RecognizerResu
 from presidio_anonymizer.operators import Operator, OperatorType
 
 from conf.schema import PiiPolicy
-from tasks.scrub.pseudonyms import Numbering, digest_of_value, pseudonym
+from tasks.scrub.pseudonyms import KEYED, Numbering, digest_of_value, pseudonym
 from tasks.scrub.spans import Found
 from tasks.scrub.synthetic import Synthesizer
 
-KEYED = frozenset({"hash", "pseudonym", "surrogate"})
 # The field of made-up values that stands in for an entity; a placeholder where there is none.
 _FIELDS = {
     "PERSON": "person",

@@ -17,6 +17,7 @@ from pathlib import Path
 from tasks.errors import StoreError
 
 KEY_BYTES = 32
+KEYED = frozenset({"hash", "pseudonym", "surrogate"})  # the operators that need the key
 # <PERSON>, <PERSON_1> for a pseudonym, <PERSON_3f9a1c> for a hash
 PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*?(?:_[0-9a-f]{6}|_\d+)?>")
 
