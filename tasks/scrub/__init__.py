@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from conf.schema import Pii, PiiPolicy
@@ -23,7 +22,7 @@ from tasks.results import Count, RawData, Recall, ScrubbedData
 from tasks.rows import Message, Rejected, Row, read_rows, rejection, row_id, write_rejected, write_rows
 from tasks.scrub import pieces
 from tasks.scrub.cache import SpanCache
-from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
+from tasks.scrub.look import Spans, Spread, engine_digest, in_chunks, look_at, looked_at
 from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
 from tasks.scrub.spans import within
 
@@ -104,7 +103,7 @@ def scrub_rows(
     files = [workspace.open(shard) for shard in raw.rows]
     scrubbing = _RowScrubber(pii, workspace.store.cache, tally)
     with closing(open_cache(pii, workspace.store.cache)) as cache:
-        chunks = ((rows, scrubbing.texts(rows)) for rows in _chunks(read_rows(files)))
+        chunks = ((rows, scrubbing.texts(rows)) for rows in in_chunks(read_rows(files), _ROWS_AT_ONCE))
         looked = looked_at(chunks, raw.n_rows, pii, cache, processes=processes, spread=spread)
         rows, n_rows = write_rows(workspace, scrubbing.scrubbed(looked, raw.n_rows))
     rejected, n_rejected, reasons = write_rejected(workspace, tally.rejected)
@@ -170,12 +169,6 @@ def _second_look(texts: list[str], pii: Pii) -> tuple[Count, ...]:
     from tasks.scrub.second_look import look_again
 
     return tuple(Count(name=name, count=count) for name, count in sorted(look_again(texts, gone(pii)).items()))
-
-
-def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while some := list(islice(remaining, _ROWS_AT_ONCE)):
-        yield some
 
 
 class _RowScrubber:

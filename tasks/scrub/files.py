@@ -9,10 +9,9 @@ import csv
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ from conf.schema import PiiPolicy
 from tasks.errors import DataError
 from tasks.progress import report
 from tasks.scrub import MAX_CHARACTERS, is_keyed, key_of, open_cache, pieces
-from tasks.scrub.look import Spans, looked_at
+from tasks.scrub.look import Spans, in_chunks, looked_at
 from tasks.scrub.operators import Replacer
 from tasks.scrub.pseudonyms import Numbering
 from tasks.scrub.spans import Found, within
@@ -81,7 +80,10 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
             total, records, output = _opened(kind, source, aside, spans=spans)
             stack.callback(output.close)
             found_before = stack.enter_context(closing(open_cache(policy, cache)))
-            chunks = ((some, [text for record in some for text in _seen(record)]) for some in _chunks(records))
+            chunks = (
+                (some, [text for record in some for text in _seen(record)])
+                for some in in_chunks(records, _ROWS_AT_ONCE)
+            )
             for some, found in looked_at(chunks, total, policy, found_before, processes=processes):
                 output.write([new for record in some if (new := work.scrub(record, found)) is not None])
                 stats.rows += len(some)
@@ -170,12 +172,6 @@ def _seen(record: Record) -> Iterator[str]:
     for name, value in record.items():
         _mapped(name, value, note)
     yield from texts
-
-
-def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
-    remaining = iter(records)
-    while some := list(islice(remaining, _ROWS_AT_ONCE)):
-        yield some
 
 
 # ---- the three kinds of files

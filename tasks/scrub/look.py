@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache, partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -196,6 +197,13 @@ def _begin(
     pending.update(digests[text] for text in new)
     parts = [new[start : start + _TEXTS_A_CALL] for start in range(0, len(new), _TEXTS_A_CALL)]
     return _Begun(digests, known, [([digests[text] for text in part], spread.submit(look, part)) for part in parts])
+
+
+def in_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """So many at a time, in order."""
+    remaining = iter(items)
+    while some := list(islice(remaining, size)):
+        yield some
 
 
 def _finish(begun: _Begun, cache: SpanCache, pending: set[bytes]) -> dict[str, Spans]:
