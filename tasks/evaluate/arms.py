@@ -177,7 +177,7 @@ def _costs(answers: Answers, n_rows: int) -> dict[str, float]:
     """The figures that every task has, from the run itself."""
     return metrics.finite(
         {
-            "perplexity": metrics.perplexity(answers.nll, answers.nll_tokens),
+            "perplexity": metrics.perplexity(sum(answers.nll), sum(answers.nll_tokens)),
             "latency_seconds_per_row": answers.seconds / n_rows,
             "generated_tokens_per_row": answers.generated_tokens / n_rows,
         }

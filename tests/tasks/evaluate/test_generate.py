@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluate import generate
+from tasks.evaluate import batch
 from tasks.evaluate.arms import stop_ids
-from tasks.evaluate.generate import Answers, answer, inference
+from tasks.evaluate.generate import Answers, answer, inference, score, texts
 from tasks.train.prompts import Encoded
 from tests.tasks.evaluate.made import Whole
 
@@ -28,7 +28,7 @@ def test_batched_answers_equal_those_one_by_one(whole: Whole) -> None:
     assert batched.token_ids == single.token_ids
     assert batched.generated_tokens == single.generated_tokens
     assert batched.nll == pytest.approx(single.nll, rel=1e-4)
-    assert batched.nll_tokens == single.nll_tokens == sum(len(example.completion_ids) for example in whole[2])
+    assert batched.nll_tokens == single.nll_tokens == [len(example.completion_ids) for example in whole[2]]
 
 
 def test_answers_equal_those_of_transformers_generate(whole: Whole) -> None:
@@ -61,31 +61,76 @@ def test_the_answers_do_not_depend_on_the_order_of_the_rows(whole: Whole) -> Non
 def test_without_an_end_an_answer_has_exactly_max_new_tokens(whole: Whole) -> None:
     endless = run(whole, stop_ids=frozenset(), max_new_tokens=5)
     assert {len(ids) for ids in endless.token_ids} == {5}
+    assert not any(endless.ended)
     assert endless.generated_tokens == 5 * len(whole[2])
 
 
 def test_the_token_that_ends_an_answer_is_counted_but_not_kept(whole: Whole) -> None:
     answers = run(whole)
-    ended = sum(len(ids) for ids in answers.token_ids) + len(answers.token_ids)
-    assert answers.generated_tokens == ended
+    assert all(answers.ended)
+    assert answers.generated_tokens == sum(len(ids) for ids in answers.token_ids) + len(answers.token_ids)
 
 
-@pytest.mark.parametrize("logits_at_once", [1, 400 * 7 * 2, generate.MAX_LOGITS])
+def test_a_row_has_ended_where_its_answer_fits_and_is_cut_where_it_does_not(whole: Whole) -> None:
+    lengths = [len(ids) for ids in run(whole).token_ids]
+    longest = max(lengths)
+    cut = run(whole, max_new_tokens=longest)  # no room for the longest and the token that ends it
+    assert cut.ended == [length < longest for length in lengths]
+    assert {True, False} == set(cut.ended)
+
+
+def likelihoods(whole: Whole, examples: list[Encoded]) -> list[float]:
+    """The negative log likelihood of each reference by one plain forward pass a row."""
+    import torch
+
+    found = []
+    for prompt, completion in examples:
+        with inference("cpu", "float32"):
+            logits = whole[0](input_ids=torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+        logs = logits.double().log_softmax(-1)
+        found.append(-sum(float(logs[place, token]) for place, token in enumerate(completion)))
+    return found
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 400 * 7 * 2, batch.MAX_LOGITS])
 def test_the_likelihood_equals_that_of_one_plain_forward_pass(
     whole: Whole, monkeypatch: pytest.MonkeyPatch, logits_at_once: int
 ) -> None:
+    monkeypatch.setattr(batch, "MAX_LOGITS", logits_at_once)
+    expected = pytest.approx(likelihoods(whole, whole[2]), rel=1e-4)
+    assert run(whole).nll == expected
+    with inference("cpu", "float32"):
+        alone = score(whole[0], whole[2], pad_id=0, batch_size=7)
+    assert alone.nll == expected
+    assert alone.nll_tokens == [len(example.completion_ids) for example in whole[2]]
+
+
+def test_running_text_is_scored_from_its_second_token_on(whole: Whole) -> None:
     import torch
 
-    model, _, examples = whole
-    expected = 0.0
-    for prompt, completion in examples:
-        with inference("cpu", "float32"):
-            logits = model(input_ids=torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
-        likelihoods = logits.double().log_softmax(-1)
-        expected -= sum(float(likelihoods[place, token]) for place, token in enumerate(completion))
-    monkeypatch.setattr(generate, "MAX_LOGITS", logits_at_once)
-    answers = run(whole)
-    assert answers.nll == pytest.approx(expected, rel=1e-4)
+    _, tokenizer, _ = whole
+    ids = tokenizer("please close my account, the line is down, ticket 77")["input_ids"]
+    chunks = [ids[:9], ids[9:], ids[:1]]
+    with inference("cpu", "float32"):
+        found = score(whole[0], texts(chunks), pad_id=0, batch_size=2)
+        losses = [float(whole[0](**_labelled(torch.tensor([chunk]))).loss) for chunk in chunks[:2]]
+    assert found.nll_tokens == [8, len(ids) - 10, 0]
+    assert found.nll == pytest.approx([loss * n for loss, n in zip([*losses, 0.0], found.nll_tokens, strict=True)])
+
+
+def _labelled(ids: Any) -> dict[str, Any]:
+    return {"input_ids": ids, "labels": ids}
+
+
+def test_rows_without_a_reference_are_answered_and_not_scored(whole: Whole) -> None:
+    some = [Encoded(one.prompt_ids, one.completion_ids if n % 3 else []) for n, one in enumerate(whole[2])]
+    none = [Encoded(one.prompt_ids, []) for one in whole[2]]
+    full, mixed, bare = run(whole), run(whole, examples=some), run(whole, examples=none)
+    assert full.token_ids == mixed.token_ids == bare.token_ids
+    assert mixed.nll == pytest.approx([nll if n % 3 else 0.0 for n, nll in enumerate(full.nll)], rel=1e-4)
+    assert mixed.nll_tokens == [len(one.completion_ids) for one in some]
+    assert bare.nll == [0.0] * len(none)
+    assert bare.nll_tokens == [0] * len(none)
 
 
 def test_scoring_the_references_leaves_the_answers_alone(whole: Whole) -> None:
