@@ -1,0 +1,171 @@
+"""What a metric is made of: numbers of each row, and the figure as a function of their sums. Never sees a text.
+
+So any part of the rows, and any resample of them, has its figure by one matrix product: `weights @ rows` are the sums
+where `weights` says how often each row is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+# (rows, parts): Floats, or a scipy.sparse.csr_array where nearly all is zero, as with a class a free text
+Rows = Any
+Kind = Literal["mean", "exp_mean", "macro_f1", "macro_precision", "macro_recall", "weighted_f1", "bleu", "chrf"]
+
+BLEU_ORDER = 4  # n-grams of words
+CHRF_ORDER = 6  # n-grams of characters
+CHRF_BETA = 2  # how much more recall counts than precision
+_SUMS_AT_ONCE = 4_000_000  # 32 MB
+
+
+class Statistic(NamedTuple):
+    """What a metric is made of: numbers of each row, summed over rows, and how a figure follows from the sums.
+
+    Attributes:
+        kind: which parts a row has, and what their sums mean (`figure`).
+        rows: (rows, parts).
+        groups: of the macro figures, the number of classes of each field; the figure is the mean over the fields of
+            each field's macro figure. Empty: all classes are of one field.
+    """
+
+    kind: Kind
+    rows: Rows
+    groups: tuple[int, ...] = ()
+
+
+def figure(kind: Kind, sums: Floats, groups: tuple[int, ...] = ()) -> Floats:
+    """What sums over rows mean: (..., parts) -> (...). NaN where nothing is measured.
+
+    The parts, in order:
+        mean: values, weights. A row with weight 0 is not measured.
+        exp_mean: values, weights; exp of their ratio, e.g. nats and tokens for the perplexity.
+        macro_f1, macro_precision, macro_recall, weighted_f1: of each class rows that expect and got it, rows that got
+            it, and rows that expect it. A class that no row expects or got does not count.
+        bleu: n-grams of words that match, of 1 to 4 words; all of the answers; words of the answers and of the
+            references; rows. Papineni et al. 2002, smoothed like mteval-v13a, 0 to 100: sacrebleu.corpus_bleu.
+        chrf: of 1 to 6 characters n-grams of the answers, of the references, and matches; rows. Popović 2015, beta 2,
+            0 to 100: sacrebleu.corpus_chrf.
+    """
+    if kind == "bleu":
+        return _bleu(sums)
+    if kind == "chrf":
+        return _chrf(sums)
+    if kind in ("mean", "exp_mean"):
+        return _mean(sums) if kind == "mean" else _exp(_mean(sums))
+    return _of_classes(kind, sums, groups)
+
+
+def total(statistic: Statistic) -> float:
+    """The figure over all rows."""
+    sums = np.asarray(statistic.rows.sum(axis=0), dtype=np.float64)
+    return float(figure(statistic.kind, sums, statistic.groups))
+
+
+def resampled(statistic: Statistic, weights: Floats) -> Floats:
+    """The figure of each resample: weights (resamples, rows), how often each row is taken -> (resamples,)."""
+    step = max(1, _SUMS_AT_ONCE // max(1, statistic.rows.shape[1]))
+    parts = [
+        figure(statistic.kind, np.asarray(weights[start : start + step] @ statistic.rows), statistic.groups)
+        for start in range(0, len(weights), step)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def mean_of(values: Sequence[float], weights: Sequence[float] | None = None) -> Statistic:
+    """The mean of a number a row; with weights, the sum of the values over that of the weights."""
+    rows = np.ones((len(values), 2))
+    rows[:, 0] = values
+    if weights is not None:
+        rows[:, 1] = weights
+    return Statistic("mean", rows)
+
+
+def classes_of(expected: Sequence[int], answered: Sequence[int], n_classes: int) -> Rows:
+    """The parts of the macro figures of one field, 3 a class: matches, rows that got it, rows that expect it.
+
+    Args:
+        expected: the class of each row.
+        answered: the class that each row got; -1 for what is no class.
+        n_classes: classes are 0 to n_classes - 1.
+    """
+    from scipy import sparse
+
+    wanted, given = np.asarray(expected, dtype=np.int64), np.asarray(answered, dtype=np.int64)
+    row = np.arange(len(wanted))
+    match, known = wanted == given, given >= 0
+    rows = np.concatenate([row[match], row[known], row])
+    columns = np.concatenate([3 * wanted[match], 3 * given[known] + 1, 3 * wanted + 2])
+    ones = np.ones(len(rows))
+    return sparse.csr_array((ones, (rows, columns)), shape=(len(wanted), 3 * n_classes))
+
+
+def beside(fields: Sequence[Rows]) -> Rows:
+    """The parts of several fields beside each other; `groups` of the statistic tells them apart."""
+    from scipy import sparse
+
+    return sparse.hstack(fields, format="csr")
+
+
+def _ratio(part: Floats, whole: Floats, empty: float) -> Floats:
+    """`part` over `whole`, and `empty` where there is no whole."""
+    there = whole > 0
+    ratio: Floats = np.where(there, part / np.where(there, whole, 1.0), empty)
+    return ratio
+
+
+def _mean(sums: Floats) -> Floats:
+    return _ratio(sums[..., 0], sums[..., 1], np.nan)
+
+
+def _exp(values: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # infinite is what it is, and no figure
+        return np.exp(values)
+
+
+def _of_classes(kind: Kind, sums: Floats, groups: tuple[int, ...]) -> Floats:
+    classes = sums.reshape(*sums.shape[:-1], -1, 3)
+    hits, given, support = classes[..., 0], classes[..., 1], classes[..., 2]
+    if kind == "macro_precision":
+        scores = _ratio(hits, given, 0.0)
+    elif kind == "macro_recall":
+        scores = _ratio(hits, support, 0.0)
+    else:
+        scores = _ratio(2 * hits, given + support, 0.0)
+    weights = support if kind == "weighted_f1" else (given + support > 0).astype(np.float64)
+    ends = np.cumsum(groups or (scores.shape[-1],))
+    fields = [
+        _ratio((scores * weights)[..., start:end].sum(axis=-1), weights[..., start:end].sum(axis=-1), np.nan)
+        for start, end in zip((0, *ends[:-1]), ends, strict=True)
+    ]
+    over_fields: Floats = np.mean(np.stack(fields), axis=0)
+    return over_fields
+
+
+def _bleu(sums: Floats) -> Floats:
+    matches, ngrams = sums[..., :BLEU_ORDER], sums[..., BLEU_ORDER : 2 * BLEU_ORDER]
+    answers, references, rows = (sums[..., 2 * BLEU_ORDER + part] for part in range(3))
+    # mteval-v13a: the k-th length without a match counts as half of the one before, from 1/2 match on
+    smoothed = np.where(matches > 0, matches, 0.5 ** np.cumsum(matches == 0, axis=-1))
+    scored = np.asarray((ngrams > 0).all(axis=-1) & (matches > 0).any(axis=-1))
+    precisions = np.where(scored[..., None], smoothed / np.where(ngrams > 0, ngrams, 1.0), 1.0)
+    brevity = np.exp(np.minimum(0.0, 1.0 - _ratio(references, answers, 1.0)))
+    score = np.where(scored, 100 * brevity * np.exp(np.log(precisions).mean(axis=-1)), 0.0)
+    return np.where(rows > 0, score, np.nan)
+
+
+def _chrf(sums: Floats) -> Floats:
+    parts = sums[..., : 3 * CHRF_ORDER].reshape(*sums.shape[:-1], CHRF_ORDER, 3)
+    answers, references, matches = parts[..., 0], parts[..., 1], parts[..., 2]
+    measured = (answers > 0) & (references > 0)
+    orders = measured.sum(axis=-1).astype(np.float64)
+    precision, recall = (
+        _ratio((measured * _ratio(matches, counts, 0.0)).sum(axis=-1), orders, 0.0) for counts in (answers, references)
+    )
+    factor = CHRF_BETA**2
+    score = 100 * _ratio((1 + factor) * precision * recall, factor * precision + recall, 0.0)
+    return np.where(sums[..., 3 * CHRF_ORDER] > 0, score, np.nan)

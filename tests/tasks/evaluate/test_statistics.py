@@ -1,0 +1,160 @@
+"""Figures as functions of sums: for any part of the rows what the library says of that part."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.evaluate import metrics, statistics
+from tasks.evaluate.statistics import Floats, Statistic, figure, mean_of, resampled, total
+
+LABELS = ("a", "b", "c", "d")
+WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ran.", "Ünïcode", "42,5")
+
+
+def of_part(statistic: Statistic, part: Sequence[int]) -> float:
+    """The figure of some rows, which may be taken more than once, by one product."""
+    weights = np.bincount(part, minlength=statistic.rows.shape[0]).astype(np.float64)[None]
+    return float(resampled(statistic, weights)[0])
+
+
+def parts(n_rows: int, seed: int) -> list[list[int]]:
+    """All rows, single rows, some, and resamples with rows that are taken more than once."""
+    chance = random.Random(seed)  # noqa: S311
+    some = [sorted(chance.sample(range(n_rows), size)) for size in (1, 2, n_rows // 2, n_rows - 1)]
+    return [list(range(n_rows)), *some, *([chance.randrange(n_rows) for _ in range(n_rows)] for _ in range(5))]
+
+
+def texts(n_rows: int, seed: int) -> list[tuple[str, str]]:
+    """Expected texts and answers that share some words; some are empty."""
+    chance = random.Random(seed)  # noqa: S311
+    expected = [" ".join(chance.choices(WORDS, k=chance.randrange(12))) for _ in range(n_rows)]
+    return [
+        (text, " ".join(word if chance.random() < 0.8 else chance.choice(WORDS) for word in text.split()))
+        for text in expected
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("name", "average"), [("macro_f1", "macro")])
+def test_f1_of_any_part_of_the_rows_is_that_of_scikit_learn(seed: int, name: str, average: str) -> None:
+    from sklearn.metrics import f1_score
+
+    chance = random.Random(seed)  # noqa: S311
+    expected = chance.choices([*LABELS, "outside"], weights=[9, 5, 2, 1, 1], k=60)
+    answers = [text if chance.random() < 0.6 else chance.choice([*LABELS, "?", ""]) for text in expected]
+    statistic = metrics.score("classification", answers, expected, labels=LABELS).statistics[name]
+    for part in parts(len(expected), seed):
+        wanted, given = [expected[row] for row in part], [answers[row] for row in part]
+        counted = sorted(set(wanted) | (set(given) & set(LABELS)))
+        theirs = f1_score(wanted, given, labels=counted, average=average, zero_division=0.0)
+        assert of_part(statistic, part) == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bleu_of_any_part_of_the_rows_is_that_of_sacrebleu(seed: int) -> None:
+    import sacrebleu
+
+    pairs = texts(40, seed)
+    statistic = metrics.score("generation", [b for _, b in pairs], [a for a, _ in pairs]).statistics["bleu"]
+    for part in parts(len(pairs), seed):
+        theirs = sacrebleu.corpus_bleu([pairs[row][1] for row in part], [[pairs[row][0] for row in part]]).score
+        assert of_part(statistic, part) == pytest.approx(theirs, abs=1e-9)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), min_size=1, max_size=5))
+def test_bleu_is_that_of_sacrebleu_for_any_texts(pairs: list[tuple[str, str]]) -> None:
+    import sacrebleu
+
+    expected, answers = zip(*pairs, strict=True)
+    theirs = sacrebleu.corpus_bleu(list(answers), [list(expected)]).score
+    assert metrics.score("generation", answers, expected).metrics["bleu"] == pytest.approx(theirs, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_over_fields_are_the_means_of_the_figures_of_each_field(seed: int) -> None:
+    from sklearn.metrics import f1_score
+
+    chance = random.Random(seed)  # noqa: S311
+    rows = [{"kind": chance.choice("xyz"), "size": chance.choice([1, 2]), "free": f"t{number}"} for number in range(30)]
+    given = [{key: value if chance.random() < 0.7 else 7 for key, value in row.items()} for row in rows]
+    schema = json.dumps({"properties": {"kind": {"enum": ["x", "y", "z"]}, "size": {"enum": [1, 2]}, "free": {}}})
+    found = metrics.score(
+        "structured_output", [json.dumps(row) for row in given], [json.dumps(row) for row in rows], json_schema=schema
+    ).statistics
+    for part in parts(len(rows), seed):
+        pairs = {name: [(str(rows[row][name]), str(given[row][name])) for row in part] for name in rows[0]}
+        macro = [
+            f1_score(
+                [a for a, _ in of],
+                [b for _, b in of],
+                labels=sorted({a for a, _ in of} | ({b for _, b in of} - {"7"})),
+                average="macro",
+                zero_division=0.0,
+            )
+            for of in pairs.values()
+        ]
+        assert of_part(found["field_macro_f1"], part) == pytest.approx(np.mean(macro))
+        right = [np.mean([a == b for a, b in of]) for of in pairs.values()]
+        assert of_part(found["field_accuracy"], part) == pytest.approx(np.mean(right))
+
+
+def test_a_mean_leaves_out_rows_without_weight_and_a_perplexity_is_the_exponential_of_one() -> None:
+    statistic = mean_of([3.0, 0.0, 1.0], [1.0, 0.0, 3.0])
+    assert total(statistic) == 1.0
+    assert of_part(statistic, [0, 1]) == 3.0
+    assert math.isnan(of_part(statistic, [1]))
+    nats = statistic._replace(kind="exp_mean")
+    assert total(nats) == pytest.approx(math.e)
+    assert of_part(nats, [0, 0, 2]) == pytest.approx(math.exp(7 / 5))
+    assert float(figure("exp_mean", np.array([1e9, 1.0]))) == math.inf
+
+
+@pytest.mark.parametrize("task", ["classification", "structured_output", "generation"])
+def test_no_rows_have_no_figure(task: str) -> None:
+    some = ['{"a": 1}', '{"a": 2}']
+    scores = metrics.score(task, some, some, labels=some, json_schema='{"properties": {"a": {}}}')  # type: ignore[arg-type]
+    for name, statistic in scores.statistics.items():
+        assert np.isnan(resampled(statistic, np.zeros((2, 2)))).all(), name
+
+
+@pytest.mark.parametrize("task", ["classification", "structured_output", "generation"])
+def test_every_figure_is_that_of_its_statistic_over_all_rows(task: str) -> None:
+    expected = ['{"a": 1}', '{"a": 2}', '{"a": 1}']
+    answers = ['{"a": 1}', "no", '{"a": 2}']
+    scores = metrics.score(task, answers, expected, labels=expected, json_schema='{"properties": {"a": {}}}')  # type: ignore[arg-type]
+    assert set(scores.statistics) == set(scores.metrics)
+    for name, value in scores.metrics.items():
+        statistic = scores.statistics[name]
+        sums: Floats = np.asarray(statistic.rows.sum(axis=0))
+        assert statistic.rows.shape[0] == len(expected)
+        assert value == float(figure(statistic.kind, sums, statistic.groups))
+
+
+def test_resamples_are_figured_out_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "_SUMS_AT_ONCE", 40)
+    pairs = texts(20, 1)
+    scores = metrics.score("classification", [b for _, b in pairs], [a for a, _ in pairs], labels=LABELS)
+    weights = np.random.default_rng(0).multinomial(20, np.full(20, 1 / 20), size=50).astype(np.float64)
+    for statistic in scores.statistics.values():
+        together = resampled(statistic, weights)
+        assert together.shape == (50,)
+        assert together.tolist() == [float(resampled(statistic, row[None])[0]) for row in weights]
+
+
+def test_a_field_of_free_texts_takes_room_by_its_rows_not_by_its_classes() -> None:
+    """Each text is a class of its own: 3,000 rows of 9,000 numbers would be 200 MB a field."""
+    texts = [json.dumps({"a": f"text {number}"}) for number in range(3000)]
+    scores = metrics.score("structured_output", texts, texts, json_schema='{"properties": {"a": {}}}')
+    rows = scores.statistics["field_macro_f1"].rows
+    assert rows.shape == (3000, 9000)
+    assert rows.nnz == 3 * 3000
+    assert scores.metrics["field_macro_f1"] == 1.0
