@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tasks.evaluate.batch import Batch, Prefix, common_prefix, read_prefix
+from tasks.evaluate.constrain import Paths, Trie
 from tasks.train.prompts import Encoded
 
 # A shared beginning of fewer tokens is read with each row: a call of the model of its own costs more.
@@ -62,6 +63,7 @@ def answer(
     pad_id: int,
     batch_size: int,
     max_new_tokens: int,
+    allowed: Trie | None = None,
     shared_from: int = SHARED_FROM,
     on_ended: Callable[[int], None] = _nobody,
 ) -> Answers:
@@ -71,6 +73,8 @@ def answer(
         model: a causal language model in evaluation mode, on any device.
         examples: prompts with their reference answers, in token ids; one without a reference is only answered.
         stop_ids: an answer ends with any of these.
+        allowed: the closed set of answers, if there is one; what only one of them can still become is written out
+            without asking the model. The likelihood of the references is that without a set.
         shared_from: the fewest tokens at the beginning of all prompts for which they are read once for all rows.
         on_ended: told how many rows have ended so far.
     """
@@ -84,9 +88,8 @@ def answer(
             model,
             [examples[index] for index in rows],
             prefix,
-            stop_ids=stop_ids,
-            pad_id=pad_id,
-            max_new_tokens=max_new_tokens,
+            pad_id,
+            _Limits(stop_ids, max_new_tokens, allowed),
             on_ended=partial(_after, start, on_ended),
         )
         for slot, index in enumerate(rows):
@@ -148,14 +151,20 @@ def _after(before: int, on_ended: Callable[[int], None], ended: int) -> None:
     on_ended(before + ended)
 
 
+class _Limits(NamedTuple):
+    """What ends an answer, and what it may be."""
+
+    stop_ids: frozenset[int]
+    max_new_tokens: int
+    allowed: Trie | None
+
+
 def _answer_batch(
     model: Any,
     examples: list[Encoded],
     prefix: Prefix,
-    *,
-    stop_ids: frozenset[int],
     pad_id: int,
-    max_new_tokens: int,
+    limits: _Limits,
     on_ended: Callable[[int], None],
 ) -> Answers:
     began = time.perf_counter()
@@ -165,32 +174,38 @@ def _answer_batch(
     references = [example.completion_ids for example in examples]
     nll = batch.score(references, first)
     began = time.perf_counter()
-    token_ids, ended = _write(batch, first.argmax(-1), stop_ids, max_new_tokens, on_ended)
+    token_ids, ended = _write(batch, first, limits, on_ended)
     return Answers(token_ids, ended, nll, list(map(len, references)), prompts + time.perf_counter() - began)
 
 
 def _write(
-    batch: Batch, tokens: Any, stop_ids: frozenset[int], max_new_tokens: int, on_ended: Callable[[int], None]
+    batch: Batch, logits: Any, limits: _Limits, on_ended: Callable[[int], None]
 ) -> tuple[list[list[int]], list[bool]]:
-    """The answers of a batch whose prompts are read; `tokens` (rows,) are the first tokens of the answers."""
+    """The answers of a batch whose prompts are read; `logits` (rows, vocabulary) are those after the prompts."""
     answers: list[list[int]] = [[] for _ in range(batch.rows)]
     ended = [False] * batch.rows
     open_rows = list(range(batch.rows))
-    for length in range(1, max_new_tokens + 1):
+    paths = Paths(limits.allowed, batch.rows) if limits.allowed else None
+    while True:
+        tokens = paths.choose(logits) if paths else logits.argmax(-1)
         going = []
-        for slot, token in enumerate(tokens.tolist()):
-            if token in stop_ids:
-                ended[open_rows[slot]] = True
-            else:
-                answers[open_rows[slot]].append(token)
+        for slot, (row, token) in enumerate(zip(open_rows, tokens.tolist(), strict=True)):
+            room = limits.max_new_tokens - len(answers[row])
+            answers[row] += [token, *(paths.settled(slot) if paths else ())][:room]
+            if answers[row][-1] in limits.stop_ids:
+                answers[row].pop()
+                ended[row] = True
+            elif len(answers[row]) < limits.max_new_tokens:
                 going.append(slot)
-        if not going or length == max_new_tokens:
+        if not going:
             break
         if len(going) < len(open_rows):
             open_rows = [open_rows[slot] for slot in going]
             batch.keep(going)
             tokens = tokens[going]
+            if paths:
+                paths.keep(going)
             on_ended(len(answers) - len(open_rows))
-        tokens = batch.step(tokens[:, None])[:, -1].argmax(-1)
+        logits = batch.step(tokens[:, None])[:, -1]
     on_ended(len(answers))
     return answers, ended
