@@ -1,0 +1,135 @@
+"""Answers that were given before, by the digest of prompt and reference: a nightly run pays for the candidate alone.
+
+Holds what a model said, in token ids, and no prompt. Never mixes two models: what decides an answer names the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.errors import StoreError
+from tasks.evaluate.generate import Answers
+from tasks.train.prompts import Encoded
+
+_DIGEST_BYTES = 16
+_ASKED_AT_ONCE = 500
+# Arms times recipes that stay warm; a row takes some 200 bytes.
+_OF_OTHER_ENGINES = 32
+
+
+class Kept(NamedTuple):
+    """The answer to one row, as `Answers` has it; `seconds` is the row's equal share of the call that answered it."""
+
+    token_ids: list[int]
+    ended: bool
+    nll: float
+    nll_tokens: int
+    seconds: float
+
+
+class AnswerCache:
+    """A file of SQLite, which two runs may use at once and a kill leaves whole.
+
+    Args:
+        folder: where the files lie, one for each engine.
+        engine: digest of all that decides an answer beside its row: base, adapter, quantisation, limits, libraries.
+    """
+
+    def __init__(self, folder: Path, engine: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = folder / f"{engine[:32]}.sqlite"
+        try:
+            self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")  # lost answers are given again
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS answers (row BLOB PRIMARY KEY, token_ids TEXT, ended INTEGER, nll REAL, "
+                "nll_tokens INTEGER, seconds REAL) WITHOUT ROWID"
+            )
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
+        os.utime(self._file)  # one that is only read is in use too
+        _forget_the_oldest(folder, self._file)
+
+    def known(self, digests: Sequence[bytes]) -> dict[bytes, Kept]:
+        """The answers to those rows that were answered before."""
+        found: dict[bytes, Kept] = {}
+        for start in range(0, len(digests), _ASKED_AT_ONCE):
+            some = digests[start : start + _ASKED_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            rows = self._connection.execute(f"SELECT * FROM answers WHERE row IN ({marks})", some)  # noqa: S608
+            for digest, token_ids, ended, nll, nll_tokens, seconds in rows:
+                found[digest] = Kept(json.loads(token_ids), bool(ended), nll, nll_tokens, seconds)
+        return found
+
+    def add(self, answers: Mapping[bytes, Kept]) -> None:
+        """Keep answers, all or nothing."""
+        rows = [
+            (digest, json.dumps(kept.token_ids, separators=(",", ":")), *kept[1:]) for digest, kept in answers.items()
+        ]
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            cursor.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
+            cursor.execute("COMMIT")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+
+def digest_of_example(example: Encoded) -> bytes:
+    """What stands for a row: its prompt and its reference, and nothing else of it."""
+    content = json.dumps([example.prompt_ids, example.completion_ids], separators=(",", ":"))
+    return hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def answer_cached(
+    examples: Sequence[Encoded], cache: AnswerCache, answer_new: Callable[[list[Encoded]], Answers]
+) -> Answers:
+    """Answer what was never answered, and keep it; equal rows are answered once.
+
+    `Answers.seconds` stays a figure to compare with: a row that was known counts with its share of the time that it
+    once took, not with the moment of looking it up.
+
+    Args:
+        examples: prompts with their reference answers.
+        cache: of the model that answers, and of all that decides how.
+        answer_new: called once with the rows that are not known, and not at all without any: it may load the model.
+    """
+    digests = [digest_of_example(example) for example in examples]
+    kept = cache.known(list(dict.fromkeys(digests)))
+    new = {digest: example for digest, example in zip(digests, examples, strict=True) if digest not in kept}
+    if new:
+        answered = dict(zip(new, _apart(answer_new(list(new.values()))), strict=True))
+        cache.add(answered)
+        kept |= answered
+    rows = [kept[digest] for digest in digests]
+    return Answers(
+        [row.token_ids for row in rows],
+        [row.ended for row in rows],
+        [row.nll for row in rows],
+        [row.nll_tokens for row in rows],
+        sum(row.seconds for row in rows),
+    )
+
+
+def _apart(answers: Answers) -> list[Kept]:
+    """Answers a row, each with an equal share of the seconds: rows of a batch go through the model together."""
+    seconds = answers.seconds / len(answers.token_ids)
+    rows = zip(answers.token_ids, answers.ended, answers.nll, answers.nll_tokens, strict=True)
+    return [Kept(*row, seconds) for row in rows]
+
+
+def _forget_the_oldest(folder: Path, current: Path) -> None:
+    """Of the files of other engines the newest stay."""
+    others: Iterable[Path] = (file for file in folder.glob("*.sqlite") if file != current)
+    for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[_OF_OTHER_ENGINES:]:
+        for suffix in ("", "-wal", "-shm"):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
