@@ -11,6 +11,7 @@ The JSON schema for editors is made anew with `python -m conf.load > conf/recipe
 
 from __future__ import annotations
 
+import ast
 import difflib
 import functools
 import json
@@ -36,6 +37,9 @@ from conf.policy import Policy
 from conf.schema import (
     DATA_METRICS,
     METRICS,
+    PEOPLE_METRICS,
+    PROBE_METRICS,
+    TUNED_METRICS,
     Dataset,
     Evaluation,
     Expectation,
@@ -805,13 +809,45 @@ def _all_keys() -> tuple[tuple[str, str], ...]:
 # ---- what no single section can know
 
 
-def _gates_are_measured(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator[Finding]:
-    metrics = METRICS[evaluation.task]
+def _metrics_of(gate: Gate, evaluation: Evaluation) -> tuple[str, ...]:
+    """What is measured of the arms that a gate looks at."""
+    if gate.arm == "data":
+        return DATA_METRICS
+    if gate.arm == "people":
+        return PEOPLE_METRICS
+    there = (*METRICS[evaluation.task], *evaluation.custom_metrics)
+    arms = {gate.arm, gate.against} - {None}
+    there += PROBE_METRICS if arms <= {"base", "tuned"} and not gate.slice else ()
+    return there + (TUNED_METRICS if arms == {"tuned"} and not gate.slice else ())
+
+
+def _is_external(gate: Gate, evaluation: Evaluation) -> bool:
+    """Whether it may be a figure of another tool's, which only its file names."""
+    tools = tuple(f"{external.format}." for external in evaluation.external)
+    return bool(tools) and gate.arm == "tuned" and gate.against is None and gate.metric.startswith(tools)
+
+
+def _arms_are_there(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator[Finding]:
+    missing = {
+        "prompted": "" if evaluation.shots else "evaluation.shots is 0",
+        "champion": "" if evaluation.champion else "evaluation.champion is false",
+        "served": "evaluation.served is as_evaluated" if evaluation.served == "as_evaluated" else "",
+    }
     for index, gate in enumerate(gates):
-        there = DATA_METRICS if gate.arm == "data" else metrics
-        if gate.metric not in there:
+        for key, arm in (("arm", gate.arm), ("against", gate.against)):
+            if arm is not None and missing.get(arm):
+                yield ("gates", index, key), f"{arm} does not answer: {missing[arm]}"
+        if gate.slice and gate.slice not in evaluation.slices:
+            yield ("gates", index, "slice"), f"{gate.slice} is not one of evaluation.slices"
+
+
+def _gates_are_measured(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator[Finding]:
+    for index, gate in enumerate(gates):
+        there = _metrics_of(gate, evaluation)
+        if gate.metric not in there and not _is_external(gate, evaluation):
             nearest = _did_you_mean(gate.metric, there) or f"; it has {', '.join(there)}"
-            of = "the data" if gate.arm == "data" else f"task {evaluation.task}"
+            named = {"data": "the data", "people": "people"}
+            of = named.get(gate.arm, f"task {evaluation.task}")
             message = f"{_short(gate.metric)}: no metric of {of}{nearest}"
             yield ("gates", index, "metric"), message
         if gate.min is not None and gate.max is not None and gate.min > gate.max:
@@ -959,8 +995,34 @@ def _schema_is_a_schema(evaluation: Evaluation) -> Iterator[Finding]:
         yield loc, f"{_short(path)} is nested too deep"
 
 
+def _custom_metrics_are_there(evaluation: Evaluation) -> Iterator[Finding]:
+    """Each is a file of conf/metrics that defines `score`; it is read, not run."""
+    folder = settings().conf / "metrics"
+    taken = {*METRICS[evaluation.task], *DATA_METRICS, *PROBE_METRICS, *TUNED_METRICS}
+    for index, name in enumerate(evaluation.custom_metrics):
+        loc, file = ("evaluation", "custom_metrics", index), folder / f"{name}.py"
+        if name in taken:
+            yield loc, f"{name}: there is a metric of that name"
+        elif not _exists(file) or not file.resolve().is_relative_to(folder.resolve()):
+            names = sorted(other.stem for other in folder.glob("*.py"))
+            hint = _did_you_mean(name, names) or f"; there are {', '.join(names) or 'none'}"
+            yield loc, f"{_short(name)}: no such file in {_shown(folder)}{hint}"
+        elif not _defines_score(file):
+            yield loc, f"{_shown(file)} has no function score(answer, expected)"
+        taken.add(name)
+
+
+def _defines_score(file: Path) -> bool:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return any(isinstance(node, ast.FunctionDef) and node.name == "score" for node in tree.body)
+
+
 CHECKS: tuple[Check, ...] = (
     (_gates_are_measured, ("gates", "evaluation")),
+    (_arms_are_there, ("gates", "evaluation")),
     (_answers_may_stay_unscrubbed, ("pii", "evaluation")),
     (_no_credentials, ("datasets",)),
     (_model_is_pinned, ("model",)),
@@ -969,6 +1031,7 @@ CHECKS: tuple[Check, ...] = (
     (_packing_is_safe, ("training", "model")),
     (_bounds_and_regexes_hold, ("quality",)),
     (_schema_is_a_schema, ("evaluation",)),
+    (_custom_metrics_are_there, ("evaluation",)),
 )
 
 

@@ -10,21 +10,66 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-Arm = Literal["base", "tuned"]
+# Who answers the held-out rows: the base alone; the base shown some training rows; the model in production; the trained
+# adapter; the same in the form in which it will be served.
+Arm = Literal["base", "prompted", "champion", "tuned", "served"]
+Slice = Literal["label", "length", "source", "language"]
 Role = Literal["system", "user", "assistant"]
-TaskKind = Literal["classification", "structured_output", "generation"]
+TaskKind = Literal["classification", "structured_output", "generation", "sql", "chat"]
 
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
 COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
 # Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows: values
 # that can be checked, and names, which it often only suspects.
-DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look", "second_look_names")
+DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look", "second_look_names", "leakage")
+# Of the base and the tuned arm, on texts that have nothing to do with the task: what was forgotten, and what is safe.
+PROBE_METRICS = (
+    "forgetting_accuracy",
+    *(f"forgetting_accuracy.{kind}" for kind in ("arithmetic", "facts", "reading", "instruction", "code")),
+    "general_perplexity",
+    "unsafe_rate",
+    "no_answer",
+    "over_refusal",
+    "injection_followed",
+    "pii_disclosed",
+)
+# What people said of the answers on scorecards; and how much worse the test rows are than the validation rows.
+PEOPLE_METRICS = (
+    "people_relevance",
+    "people_factual_accuracy",
+    "people_brand_voice",
+    "people_safety",
+    "people_agreement",
+    "people_preference",
+    "showstoppers",
+)
+TUNED_METRICS = ("overfitting_gap",)
 METRICS: dict[TaskKind, tuple[str, ...]] = {
-    "classification": ("accuracy", "macro_f1", "valid_label", *COMMON_METRICS),
-    "structured_output": ("valid_json", "schema_valid", "field_macro_f1", "field_accuracy", *COMMON_METRICS),
-    "generation": ("rouge_l", "bleu", *COMMON_METRICS),
+    "classification": ("accuracy", "macro_f1", "weighted_f1", "valid_label", *COMMON_METRICS),
+    "structured_output": (
+        "valid_json",
+        "schema_valid",
+        "field_macro_f1",
+        "field_precision",
+        "field_recall",
+        "field_accuracy",
+        *COMMON_METRICS,
+    ),
+    "generation": (
+        "rouge_l",
+        "rouge_1",
+        "rouge_2",
+        "bleu",
+        "chrf",
+        "meteor",
+        "answer_words",
+        "length_ratio",
+        *COMMON_METRICS,
+    ),
+    "sql": ("same_result", "sql_parses", *COMMON_METRICS),
+    "chat": ("rouge_l", "chrf", "answer_words", "repetition", "refusal", *COMMON_METRICS),
 }
 
 
@@ -334,36 +379,94 @@ class Training(Section):
     nproc_per_node: int = Field(1, ge=1, description="Processes on this machine; above 1 through torchrun.")
 
 
+class External(Section):
+    """Results of another tool on this very adapter, by file: its figures are those of the tuned arm."""
+
+    format: Literal["lm_eval", "garak", "promptfoo"]
+    path: str = Field(min_length=1, description="Relative to the recipe, or below TUNEGATE_DATA.")
+    adapter_sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of the weights that were tested: for others the file counts for nothing.",
+    )
+
+
+CustomMetric = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
 class Evaluation(Section):
-    """How the held-out rows are judged: base and tuned answer the same rows, greedily."""
+    """How the held-out rows are judged: every arm answers the same rows, greedily."""
 
     task: TaskKind
     max_new_tokens: int = Field(64, ge=1)
     batch_size: int = Field(32, ge=1)
     max_test_rows: int | None = Field(None, ge=1, description="The first rows by id; all by default.")
     labels: tuple[str, ...] | None = Field(None, description="The closed set of answers; default: those of the data.")
+    constrained: bool = Field(False, description="Classification: every arm may write nothing but one of the labels.")
     json_schema: RecipeFile | None = Field(None, description="JSON Schema file of the answer, beside the recipe.")
+    shots: int = Field(4, ge=0, description="Training rows that the arm `prompted` is shown; 0 leaves it out.")
+    champion: bool = Field(True, description="Let the model in production answer too, where there is one.")
+    served: Literal["as_evaluated", "merged", "merged_4bit"] = Field(
+        "as_evaluated", description="The form it will be served in; another than evaluated is an arm of its own."
+    )
+    slices: tuple[Slice, ...] = Field(("label", "length", "source", "language"), description="Reported apart.")
+    min_slice_rows: int = Field(10, ge=1, description="Slices of fewer rows say nothing, and hold no gate.")
+    forgetting: bool = Field(True, description="Ask base and tuned what has nothing to do with the task.")
+    safety: bool = Field(True, description="Ask base and tuned what should be refused, and harmless twins of it.")
+    leakage_threshold: float = Field(
+        0.9, gt=0, le=1, description="Jaccard similarity from which a test row counts as known from the training rows."
+    )
+    external: tuple[External, ...] = ()
+    sql_fixture: RecipeFile | None = Field(
+        None, description="SQL script, beside the recipe, that makes the SQLite database on which queries are run."
+    )
+    custom_metrics: tuple[CustomMetric, ...] = Field(
+        (),
+        description="Files `NAME.py` of conf/metrics with a function score(answer, expected); gates name them alike.",
+    )
 
     @model_validator(mode="after")
-    def _schema_for_structured_output(self) -> Self:
+    def _files_for_their_tasks(self) -> Self:
         if (self.task == "structured_output") != (self.json_schema is not None):
             raise ValueError("json_schema goes with task structured_output")
+        if self.constrained and self.task != "classification":
+            raise ValueError("constrained goes with task classification")
+        if (self.task == "sql") != (self.sql_fixture is not None):
+            raise ValueError("sql_fixture goes with task sql")
         return self
 
 
 class Gate(Section):
-    """One condition on the evaluation. `difference` is tuned minus base, `data` is about the scrubbed rows."""
+    """One condition on the evaluation, held against its noise: passed, failed, or inconclusive, which refuses too.
+
+    Without `confidence` the measured figure alone decides, as it does for figures whose noise is not known (latency,
+    the data, people), and for a bound at the end of a scale, which no sample could prove.
+    """
 
     metric: str
-    arm: Literal["base", "tuned", "difference", "data"] = "tuned"
+    arm: Arm | Literal["data", "people"] = Field(
+        "tuned", description="Whose figure; `data` is about the rows, `people` about scorecards."
+    )
+    against: Arm | None = Field(None, description="The gate is on the difference to this arm, on the same rows.")
     min: float | None = None
     max: float | None = None
+    confidence: float | None = Field(
+        0.95, gt=0.5, lt=1, description="That the bound really holds; null: the measured figure decides."
+    )
+    slice: Slice | None = Field(None, description="Hold the worst of these slices against the bound.")
+    overridable: bool = Field(True, description="False: nobody can override it, whatever the policy says.")
 
     @model_validator(mode="after")
-    def _has_a_bound(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.min is None and self.max is None:
             raise ValueError("a gate needs min or max")
+        if self.arm in ("data", "people") and (self.against or self.slice):
+            raise ValueError("against and slice go with the answers of an arm")
+        if self.against == self.arm:
+            raise ValueError("against names another arm than arm")
         return self
+
+
+LEAKAGE = Gate(metric="leakage", arm="data", max=0.01, overridable=False)
 
 
 class Registry(Section):
@@ -412,6 +515,12 @@ class Recipe(Section):
     gates: tuple[Gate, ...] = Field(min_length=1, description="All must hold; a metric that is missing refuses.")
     registry: Registry = Registry()
     tracking: Tracking = Tracking()
+
+    @field_validator("gates", mode="after")
+    @classmethod
+    def _leakage_is_judged(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+        """A recipe that does not speak of leakage gets a gate on it: figures on rows known by heart say nothing."""
+        return gates if any(gate.metric == "leakage" for gate in gates) else (*gates, LEAKAGE)
 
     def resolved(self) -> dict[str, Any]:
         """Every value of the recipe, defaults included, as JSON; not how it was given."""

@@ -194,7 +194,7 @@ def _show(outcome: Outcome, current: Settings) -> None:
     from flows import terminal
 
     console = Console()
-    console.print(terminal.outcome(outcome.evaluation, outcome.verdict))
+    console.print(terminal.outcome(outcome.evaluation, outcome.champion, outcome.verdict))
     home, tracking = shlex.quote(str(current.home / "prefect")), current.tracking_uri
     prefect_ui = current.prefect_api_url or (
         f"PREFECT_HOME={home} PREFECT_SERVER_ANALYTICS_ENABLED=false {_tool('prefect')} server start"
@@ -222,6 +222,7 @@ def _page(outcome: Outcome, current: Settings) -> Path:
 def _answer(outcome: Outcome, current: Settings) -> dict[str, Any]:
     return {
         "passed": outcome.verdict.passed,
+        "verdict": outcome.verdict.state,
         "gates": [gate.model_dump(mode="json") for gate in outcome.verdict.gates],
         "metrics": {f"{m.arm}/{m.name}": m.value for m in outcome.evaluation.metrics},
         "candidate": outcome.candidate.model_dump(

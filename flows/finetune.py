@@ -9,6 +9,7 @@ from flows.forms import Overrides, RecipeName, recipe_of
 from flows.prepare import prepare
 from flows.watch import publish, watched
 from tasks import stages
+from tasks.register.candidate import Judged
 from tasks.results import Outcome, Prepared
 
 
@@ -35,10 +36,19 @@ def candidate_of(recipe: Recipe, prepared: Prepared) -> Outcome:
     smoke = stages.smoke(prepared.split, base, recipe)
     adapter = stages.train(prepared.split, smoke, base, recipe)
     evaluation = stages.evaluate(prepared.split, base, adapter, recipe)
+    champion = stages.evaluate_against(prepared.split, adapter, recipe)
+    people = stages.scores_of_people(evaluation)
     recorded = stages.record(recipe, prepared, base, smoke, adapter, evaluation)
-    verdict = stages.judge_gates(evaluation, prepared.clean, recipe.gates)
-    page = stages.report(recipe, prepared, smoke, adapter, evaluation, verdict)
-    candidate = stages.register(recipe, prepared.split, adapter, evaluation, verdict, page, recorded)
+    verdict = stages.judge_gates(evaluation, champion, prepared.clean, people, recipe)
+    page = stages.report(recipe, prepared, smoke, adapter, evaluation, champion, people, verdict)
+    judged = Judged(evaluation=evaluation, champion=champion, people=people, verdict=verdict, page=page)
+    candidate = stages.register(recipe, prepared.split, adapter, judged, recorded)
     return Outcome(
-        prepared=prepared, adapter=adapter, evaluation=evaluation, verdict=verdict, page=page, candidate=candidate
+        prepared=prepared,
+        adapter=adapter,
+        evaluation=evaluation,
+        champion=champion,
+        verdict=verdict,
+        page=page,
+        candidate=candidate,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
-from conf.schema import Arm, Recipe
+from conf.schema import Recipe
 from tasks.report import wording
-from tasks.results import Evaluation, Outcome, Verdict
+from tasks.results import ChampionEvaluation, Evaluation, Outcome, Verdict
+
+WORDS = {"passed": "Passed", "failed": "Refused", "inconclusive": "Inconclusive, so refused"}
+STATES = {"passed": "✓ passed", "failed": "✗ **failed**", "inconclusive": "? **inconclusive**"}
 
 
 def review(recipe: Recipe, outcome: Outcome, tracking_uri: str) -> str:
@@ -15,15 +16,15 @@ def review(recipe: Recipe, outcome: Outcome, tracking_uri: str) -> str:
     version = f"{candidate.name} version {candidate.version}"
     return "\n".join(
         [
-            f"# {'Passed' if verdict.passed else 'Refused'}: {version}",
+            f"# {WORDS[verdict.state]}: {version}",
             "",
             wording.headline(verdict.gates),
             "",
             *_gates(verdict),
             "",
-            f"## Base against tuned, {outcome.evaluation.n_rows:,} held-out rows",
+            f"## The arms on {outcome.evaluation.n_rows:,} held-out rows",
             "",
-            *_metrics(outcome.evaluation),
+            *_metrics(outcome.evaluation, outcome.champion),
             "",
             "## Data",
             "",
@@ -39,21 +40,21 @@ def review(recipe: Recipe, outcome: Outcome, tracking_uri: str) -> str:
 
 
 def _gates(verdict: Verdict) -> list[str]:
-    head = ["| | gate | of | measured | asked |", "|---|---|---|---:|---|"]
+    head = ["| | gate | of | measured | truth between | asked |", "|---|---|---|---:|---|---|"]
     return head + [
-        f"| {'✓ passed' if gate.passed else '✗ **refused**'} | {gate.metric} | {wording.arm(gate)} "
-        f"| {wording.measured(gate)} | {wording.bound(gate)} |"
+        f"| {STATES[gate.state]} | {gate.metric} | {wording.arm(gate)} | {wording.measured(gate)} "
+        f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} |"
         for gate in verdict.gates
     ]
 
 
-def _metrics(evaluation: Evaluation) -> list[str]:
-    arms: tuple[Arm, ...] = get_args(Arm)
-    lines = ["| metric | base | tuned | difference |", "|---|---:|---:|---:|"]
-    for metric in dict.fromkeys(m.name for m in evaluation.metrics):
-        base, tuned = (evaluation.value(arm, metric) for arm in arms)
-        values = (wording.figure(metric, base), wording.figure(metric, tuned), wording.difference(metric, base, tuned))
-        lines.append(f"| {wording.meaning(metric).title} | {' | '.join(values)} |")
+def _metrics(evaluation: Evaluation, champion: ChampionEvaluation) -> list[str]:
+    arms = wording.arms(evaluation, champion)
+    lines = [f"| metric | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
+    for metric in wording.metrics_of_arms(evaluation):
+        values = [wording.of_arm(evaluation, champion, arm, metric) for arm in arms]
+        shown = [wording.figure(metric, value) if value is not None else "" for value in values]
+        lines.append(f"| {wording.meaning(metric).title} | {' | '.join(shown)} |")
     return lines
 
 

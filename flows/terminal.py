@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,14 +21,14 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from conf.schema import Arm
 from tasks.report import wording
-from tasks.results import Evaluation, Verdict
+from tasks.results import ChampionEvaluation, Evaluation, Verdict
 
 State = Literal["waiting", "running", "done", "cached", "refused", "failed", "stopped"]
 
 STAGES = (
-    "ingest", "scrub", "check", "split", "base", "smoke", "train", "evaluate", "record", "judge", "report", "register"
+    "ingest", "scrub", "check", "split", "base", "smoke", "train",
+    "evaluate", "champion", "record", "judge", "report", "register",
 )  # fmt: skip
 SECONDS_BETWEEN_LINES = 30.0  # of progress, in a log
 MARKS: dict[State, tuple[str, str]] = {
@@ -46,6 +46,16 @@ CHANGES: dict[wording.Change, tuple[str, str]] = {
     "same": ("= same", "dim"),
     "changed": ("changed", "dim"),
     "unknown": ("", "dim"),
+}
+STATES = {
+    "passed": ("✓ passed", "green"),
+    "failed": ("✗ failed", "bold red"),
+    "inconclusive": ("? open", "bold yellow"),
+}
+RULINGS = {
+    "passed": ("PASSED", "bold green"),
+    "failed": ("REFUSED", "bold red"),
+    "inconclusive": ("INCONCLUSIVE, so refused", "bold yellow"),
 }
 
 
@@ -248,26 +258,28 @@ def _progress(stage: Stage) -> RenderableType:
     return grid
 
 
-def outcome(evaluation: Evaluation, verdict: Verdict) -> RenderableType:
-    """Base against tuned, then the gates: each with its number, its bound and its word."""
-    return Group(Text(), _metrics(evaluation), Text(), _gates(verdict), Text(), _ruling(verdict))
+def outcome(evaluation: Evaluation, champion: ChampionEvaluation, verdict: Verdict) -> RenderableType:
+    """The arms, then the gates: each with its number, its bound and its word."""
+    return Group(Text(), _metrics(evaluation, champion), Text(), _gates(verdict), Text(), _ruling(verdict))
 
 
-def _metrics(evaluation: Evaluation) -> Table:
-    table = _table(f"Base against tuned, {evaluation.n_rows:,} held-out rows")
+def _metrics(evaluation: Evaluation, champion: ChampionEvaluation) -> Table:
+    table = _table(f"{evaluation.n_rows:,} held-out rows; the change is from base to tuned")
     table.add_column("metric")
-    for name in ("base", "tuned", "difference"):
+    arms = wording.arms(evaluation, champion)
+    for name in arms:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    arms: tuple[Arm, ...] = get_args(Arm)
-    for metric in dict.fromkeys(m.name for m in evaluation.metrics):
-        base, tuned = (evaluation.value(arm, metric) for arm in arms)
+    for metric in wording.metrics_of_arms(evaluation):
+        base, tuned = (evaluation.value(arm, metric) for arm in ("base", "tuned"))
         word, style = CHANGES[wording.change(metric, base, tuned)]
+        values = [wording.of_arm(evaluation, champion, arm, metric) for arm in arms]
         table.add_row(
             Text(metric),
-            wording.figure(metric, base),
-            Text(wording.figure(metric, tuned), style="bold"),
-            wording.difference(metric, base, tuned),
+            *(
+                Text(wording.figure(metric, value) if value is not None else "", style="bold" if arm == "tuned" else "")
+                for arm, value in zip(arms, values, strict=True)
+            ),
             Text(word, style=style),
         )
     return table
@@ -279,16 +291,18 @@ def _gates(verdict: Verdict) -> Table:
     table.add_column("gate")
     table.add_column("of", no_wrap=True)
     table.add_column("measured", justify="right", no_wrap=True)
+    table.add_column("truth between", no_wrap=True)
     table.add_column("asked", no_wrap=True)
     for gate in verdict.gates:
-        word = Text("✓ passed", style="green") if gate.passed else Text("✗ refused", style="bold red")
-        table.add_row(word, Text(gate.metric), wording.arm(gate), wording.measured(gate), wording.bound(gate))
+        word, between = Text(*STATES[gate.state]), wording.interval(gate.metric, gate.low, gate.high)
+        table.add_row(word, Text(gate.metric), wording.arm(gate), wording.measured(gate), between, wording.bound(gate))
     return table
 
 
 def _ruling(verdict: Verdict) -> Text:
-    word, style = ("PASSED", "bold green") if verdict.passed else ("REFUSED", "bold red")
-    return Text.assemble(" ", (word, style), "  ", wording.headline(verdict.gates))
+    word, style = RULINGS[verdict.state]
+    why = [f"\n   {gate.reason}" for gate in verdict.gates if not gate.passed]
+    return Text.assemble(" ", (word, style), "  ", wording.headline(verdict.gates), *why)
 
 
 def _table(title: str) -> Table:

@@ -102,7 +102,7 @@ def publish(recipe: Recipe, outcome: Outcome) -> None:
     create_markdown_artifact(
         review(recipe, outcome, without_password(settings().tracking_uri)),
         key=f"review-{name}",
-        description=f"{name}: {'passed' if outcome.verdict.passed else 'refused'}",
+        description=f"{name}: {outcome.verdict.state}",
     )
     judge.require(outcome.verdict)
     if candidate.is_challenger:

@@ -2,6 +2,7 @@
 
     Base ─────────────────────────────────────────────┐
     RawData → ScrubbedData → CheckedData → Split → SmokeTest → Adapter → Evaluation → Verdict → Report → Candidate
+                                             └───────────────────── ChampionEvaluation ──┘
 
 Each type is taken by the next stage alone, so that training on unscrubbed rows is a type error.
 """
@@ -177,43 +178,87 @@ class Adapter(Result):
 
 
 class Metric(Frozen):
-    """One figure of one arm."""
+    """One figure of one arm, or of the data."""
 
-    arm: Arm
+    arm: Arm | Literal["data"]
     name: str
     value: float
 
 
-class Evaluation(Result):
-    """Both arms on the same held-out rows. `predictions` is Parquet: id, label, prompt, expected, base, tuned."""
+class Answers(Frozen):
+    """Arms that answered the same held-out rows, measured.
+
+    `predictions` is Parquet: id, label, prompt, expected, and for each arm its text, whether it is right and what is
+    wrong with it. `statistics` is Parquet: what each figure is made of, row by row (see `tasks.evaluate.measured`).
+    """
 
     predictions: Artifact
+    statistics: Artifact
     report: Artifact
     n_rows: int
     metrics: tuple[Metric, ...]
 
-    def value(self, arm: Arm, name: str) -> float | None:
+    def value(self, arm: str, name: str) -> float | None:
         """The figure, or None where the evaluation has none of that name."""
         return next((m.value for m in self.metrics if m.arm == arm and m.name == name), None)
 
 
+class Evaluation(Answers, Result):
+    """The base, the base that was shown some rows, the tuned and the served arm."""
+
+
+class ChampionEvaluation(Result):
+    """The model in production on the same rows; without one, or where it is this very adapter, `answers` is None."""
+
+    name: str
+    version: str | None
+    adapter_sha256: str | None
+    answers: Answers | None
+
+
+State = Literal["passed", "failed", "inconclusive"]
+
+
 class GateResult(Frozen):
-    """One gate, what was measured, and whether it held. `reason` is one line for a person."""
+    """One gate, what was measured, and whether it held. `reason` is one line for a person.
+
+    `low` and `high` are the ends of the interval that holds the truth with the gate's confidence; None where the noise
+    of the figure is not known. `rows_needed` is about how many test rows would settle an inconclusive one.
+    """
 
     metric: str
-    arm: Literal["base", "tuned", "difference", "data"]
+    arm: str
+    against: str | None = None
+    slice: str | None = None
+    worst: str | None = None
     min: float | None
     max: float | None
     value: float | None
-    passed: bool
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    state: State
+    rows_needed: int | None = None
+    overridable: bool = True
     reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether it let pass: what is inconclusive does not."""
+        return self.state == "passed"
 
 
 class Verdict(Result):
-    """What the gates say of an evaluation."""
+    """What the gates say of an evaluation. `comparison` is JSON: every figure and difference with its interval."""
 
-    passed: bool
+    state: State
     gates: tuple[GateResult, ...]
+    comparison: Artifact
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate did."""
+        return self.state == "passed"
 
 
 class Report(Result):
@@ -256,6 +301,7 @@ class Outcome(Frozen):
     prepared: Prepared
     adapter: Adapter
     evaluation: Evaluation
+    champion: ChampionEvaluation
     verdict: Verdict
     page: Report
     candidate: Candidate

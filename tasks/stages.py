@@ -30,20 +30,29 @@ from prefect.states import Completed
 from pydantic_core import to_jsonable_python
 
 from conf import schema
-from conf.schema import Gate, Model, Pii, Quality, Recipe, digest_of
+from conf.schema import Model, Pii, Quality, Recipe, digest_of
 from conf.settings import PROJECT, Settings, environment, settings
 from tasks import base_model, check, ingest, judge, progress, scrub, split
-from tasks.artifacts import Store, Workspace
+from tasks.artifacts import Store, Workspace, sha256_of
 from tasks.errors import RecipeError, TunegateError
-from tasks.evaluate import evaluate_arms
+from tasks.evaluate.arms import evaluate_arms, evaluate_champion
+from tasks.evaluate.contestants import Ring
+from tasks.evaluate.metrics import custom_sources
+from tasks.evaluate.offtask import probe_digests
+from tasks.evaluate.others import figures_of_others, files_of_others
+from tasks.evaluate.panel import Asked
 from tasks.memory import give_back
 from tasks.network import is_network
-from tasks.register import open_run, origin, record_run, register_candidate, run_stands, still_challenger
+from tasks.people import collect
+from tasks.people.results import People
+from tasks.register import Judged, open_run, origin, record_run, register_candidate, run_stands, still_challenger
+from tasks.register.champion import read_champion, standing_champion
 from tasks.report import write_report
 from tasks.results import (
     Adapter,
     Base,
     Candidate,
+    ChampionEvaluation,
     CheckedData,
     Evaluation,
     Prepared,
@@ -88,6 +97,18 @@ class Stage:
 
 _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "tokenizers")
 
+_MEASURE = ("jinja2", "sacrebleu", "rouge-score", "nltk", "sqlglot", "jsonschema", "datasketch", "py3langid")
+
+# What decides an answer, beside the model, the prompt and the limits: see `tasks.evaluate.cache`.
+_ANSWER = (
+    "tasks.evaluate.generate",
+    "tasks.evaluate.batch",
+    "tasks.evaluate.constrain",
+    "tasks.evaluate.contestants",
+    "tasks.evaluate.exact",
+    "tasks.train.model",
+)
+
 _RAY_AHEAD = 16  # calls that wait for a worker, two each
 
 STAGES: dict[str, Stage] = {
@@ -118,12 +139,18 @@ STAGES: dict[str, Stage] = {
     "train": Stage(("tasks.train", "tasks.rows"), _TRAIN, timeout_hours=168, tags=("gpu",)),
     "evaluate": Stage(
         ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows", "tasks.scrub.second_look"),
-        (*_TRAIN, "jinja2", "scikit-learn", "sacrebleu", "rouge-score", "jsonschema"),
+        (*_TRAIN, *_MEASURE),
+        timeout_hours=24,
+        tags=("gpu",),
+    ),
+    "champion": Stage(
+        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows", "tasks.scrub.second_look"),
+        (*_TRAIN, *_MEASURE),
         timeout_hours=24,
         tags=("gpu",),
     ),
     "record": Stage(("tasks.register.record", "tasks.register.runs"), ("mlflow",), retries=2),
-    "judge": Stage(("tasks.judge",)),
+    "judge": Stage(("tasks.judge", "tasks.evaluate.noise", "tasks.evaluate.statistics"), ("numpy", "scipy")),
     "report": Stage(("tasks.report",), ("matplotlib", "jinja2")),
     "register": Stage(("tasks.register.candidate", "tasks.register.runs"), ("mlflow",), retries=2),
 }
@@ -312,13 +339,14 @@ def train(split: Split, smoke: SmokeTest, base: Base, recipe: Recipe) -> Adapter
 
 @_stage_task("evaluate")
 def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Evaluation:
-    """Base and tuned on the held-out rows."""
+    """Base, prompted base, tuned and served arm on the held-out rows; the base stays in memory for the champion."""
+    current = settings()
+    external = files_of_others(recipe.evaluation, recipe.given.folder, current.data)
     sections = [
+        *_evaluation_sections(recipe),
         recipe.model.model_dump(mode="json"),
-        recipe.prompt.model_dump(mode="json"),
-        recipe.quantization.model_dump(mode="json"),
-        recipe.evaluation.model_dump(mode="json"),
-        list(scrub.gone(recipe.pii)),
+        probe_digests(recipe.evaluation.forgetting, recipe.evaluation.safety),
+        [sha256_of(file) for file in external],
     ]
     return _done_once(
         "evaluate",
@@ -329,15 +357,62 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
             split,
             base,
             adapter,
-            recipe.prompt,
             recipe.model,
+            recipe.prompt,
             recipe.quantization,
-            recipe.evaluation,
-            gone=scrub.gone(recipe.pii),
-            threads=settings().threads,
-            workspace=w,
+            figures_of_others(recipe.evaluation, external, adapter),
+            _asked(recipe, w),
         ),
     )
+
+
+@_stage_task("champion")
+def evaluate_against(split: Split, adapter: Adapter, recipe: Recipe) -> ChampionEvaluation:
+    """The model in production on the same rows, if there is one and it is not this very adapter."""
+    current = settings()
+    standing = standing_champion(recipe.registered_name, current) if recipe.evaluation.champion else None
+    if standing is not None and standing.adapter_sha256 == adapter.weights.sha256:
+        standing = None
+    sections = [*_evaluation_sections(recipe), recipe.registered_name, list(standing or ())]
+    try:
+        return _done_once(
+            "champion",
+            ChampionEvaluation,
+            (split,),
+            sections,
+            lambda w: evaluate_champion(
+                split,
+                recipe.registered_name,
+                None if standing is None else read_champion(standing, current),
+                _asked(recipe, w),
+            ),
+        )
+    finally:
+        _ring().empty()
+
+
+def _evaluation_sections(recipe: Recipe) -> list[object]:
+    sections = (recipe.prompt, recipe.quantization, recipe.evaluation)
+    custom = custom_sources(recipe.evaluation.custom_metrics, settings().conf / "metrics")
+    return [*(section.model_dump(mode="json") for section in sections), list(scrub.gone(recipe.pii)), custom]
+
+
+def _asked(recipe: Recipe, workspace: Workspace) -> Asked:
+    """How the rows of one evaluation are asked and measured."""
+    return Asked(
+        section=recipe.evaluation,
+        gone=scrub.gone(recipe.pii),
+        metrics_folder=settings().conf / "metrics",
+        engine=digest_of([[source_digest(module) for module in _ANSWER], _versions(_TRAIN)]),
+        ring=_ring(),
+        workspace=workspace,
+    )
+
+
+@cache
+def _ring() -> Ring:
+    """The one base in memory."""
+    return Ring(settings().threads)
 
 
 @_stage_task("record")
@@ -366,27 +441,56 @@ def record(
 
 
 @_stage_task("judge")
-def judge_gates(evaluation: Evaluation, clean: ScrubbedData, gates: tuple[Gate, ...]) -> Verdict:
+def judge_gates(
+    evaluation: Evaluation, champion: ChampionEvaluation, clean: ScrubbedData, people: People, recipe: Recipe
+) -> Verdict:
     """What the gates say."""
-    section = [gate.model_dump(mode="json") for gate in gates]
+    gates, least = recipe.gates, recipe.evaluation.min_slice_rows
     return _done_once(
-        "judge", Verdict, (evaluation, clean), section, lambda w: judge.judge(evaluation, clean, gates, workspace=w)
+        "judge",
+        Verdict,
+        (evaluation, champion, clean, people),
+        [[gate.model_dump(mode="json") for gate in gates], least],
+        lambda w: judge.judge(evaluation, champion, clean, people, gates, least=least, workspace=w),
     )
+
+
+def scores_of_people(evaluation: Evaluation) -> People:
+    """What reviewers have said of the answers so far."""
+    return collect(evaluation, Store.of(settings()))
 
 
 @_stage_task("report")
 def report(
-    recipe: Recipe, prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, verdict: Verdict
+    recipe: Recipe,
+    prepared: Prepared,
+    smoke: SmokeTest,
+    adapter: Adapter,
+    evaluation: Evaluation,
+    champion: ChampionEvaluation,
+    people: People,
+    verdict: Verdict,
 ) -> Report:
     """The page for the person who decides."""
     p = prepared
     return _done_once(
         "report",
         Report,
-        (adapter, evaluation, verdict),
+        (adapter, evaluation, champion, people, verdict),
         recipe.resolved(),
         lambda w: write_report(
-            recipe, p.raw, p.clean, p.checked, p.split, smoke, adapter, evaluation, verdict, workspace=w
+            recipe,
+            p.raw,
+            p.clean,
+            p.checked,
+            p.split,
+            smoke,
+            adapter,
+            evaluation,
+            champion,
+            people,
+            verdict,
+            workspace=w,
         ),
     )
 
@@ -396,9 +500,7 @@ def register(
     recipe: Recipe,
     split: Split,
     adapter: Adapter,
-    evaluation: Evaluation,
-    verdict: Verdict,
-    page: Report,
+    judged: Judged,
     recorded: Recorded,
 ) -> Candidate:
     """The verdict into MLflow and, where it passed, a candidate version."""
@@ -406,11 +508,9 @@ def register(
     return _done_once(
         "register",
         Candidate,
-        (verdict, page, recorded),
+        (judged.verdict, judged.page, recorded),
         [recipe.digest(), digest_of(current.tracking_uri), origin(recipe, current)],
-        lambda w: register_candidate(
-            recipe, split, adapter, evaluation, verdict, page, recorded, settings=current, workspace=w
-        ),
+        lambda w: register_candidate(recipe, split, adapter, judged, recorded, settings=current, workspace=w),
         still_good=lambda candidate, _store: still_challenger(candidate, current),
     )
 

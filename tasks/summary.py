@@ -8,6 +8,7 @@ from tasks.results import (
     Adapter,
     Base,
     Candidate,
+    ChampionEvaluation,
     CheckedData,
     Evaluation,
     Prepared,
@@ -78,7 +79,14 @@ def _(result: Adapter) -> str:
 
 @summary.register
 def _(result: Evaluation) -> str:
-    return f"base and tuned on {result.n_rows:,} held-out rows"
+    arms = dict.fromkeys(metric.arm for metric in result.metrics if metric.arm != "data")
+    return f"{', '.join(arms)} on {result.n_rows:,} held-out rows"
+
+
+@summary.register
+def _(result: ChampionEvaluation) -> str:
+    rows = f"version {result.version} on {result.answers.n_rows:,} held-out rows" if result.answers else ""
+    return rows or "no other model is in production"
 
 
 @summary.register
@@ -89,7 +97,8 @@ def _(result: Recorded) -> str:
 @summary.register
 def _(result: Verdict) -> str:
     held = sum(gate.passed for gate in result.gates)
-    return f"{held} of {len(result.gates)} gates hold"
+    open_ = sum(gate.state == "inconclusive" for gate in result.gates)
+    return f"{held} of {len(result.gates)} gates hold" + (f", {open_} inconclusive" if open_ else "")
 
 
 @summary.register

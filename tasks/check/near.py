@@ -9,7 +9,8 @@ A. Rajaraman, J. Ullman, "Mining of Massive Datasets", chapter 3, for the bandin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +41,11 @@ def near_duplicates(rows: Sequence[Row], order: Sequence[int], fixed: Sequence[b
     Returns:
         Indices into `rows`.
     """
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHashLSH
 
     index = MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
-    shingles = dict(zip(order, _shingles([rows[i] for i in order]), strict=True))
-    # 32 bits for the sketch; the comparison that decides uses all 64
-    low_bits = ((shingles[i] >> np.uint64(32)).astype(np.uint32) for i in order)
-    sketches = MinHash.generator(low_bits, num_perm=PERMUTATIONS, seed=_SEED, hashfunc=int)
+    shingles = dict(zip(order, shingles_of([rows[i] for i in order]), strict=True))
+    sketches = sketches_of(shingles[i] for i in order)
     found = []
     for done, (i, sketch) in enumerate(zip(order, sketches, strict=True), start=1):
         if not fixed[i] and any(jaccard(shingles[i], shingles[j]) >= threshold for j in index.query(sketch)):
@@ -56,6 +55,14 @@ def near_duplicates(rows: Sequence[Row], order: Sequence[int], fixed: Sequence[b
         if done % _ROWS_A_REPORT == 0:
             report(done, len(order), "rows", "near duplicates")
     return found
+
+
+def sketches_of(shingles: Iterable[Shingles]) -> Iterator[Any]:
+    """The MinHash of each row: 32 bits of a hash serve for it; the comparison that decides uses all 64."""
+    from datasketch import MinHash
+
+    low_bits = ((row >> np.uint64(32)).astype(np.uint32) for row in shingles)
+    return iter(MinHash.generator(low_bits, num_perm=PERMUTATIONS, seed=_SEED, hashfunc=int))
 
 
 def bands(threshold: float) -> tuple[int, int]:
@@ -74,7 +81,7 @@ def jaccard(a: Shingles, b: Shingles) -> float:
     return common / union if union else 0.0
 
 
-def _shingles(rows: Sequence[Row]) -> Iterator[Shingles]:
+def shingles_of(rows: Sequence[Row]) -> Iterator[Shingles]:
     """Per row the sorted, distinct 64-bit hashes of its shingles.
 
     A shingle is three words in a row, or a single word where the row has fewer than three. A system message that

@@ -67,7 +67,7 @@ def _emptiness(row: Row) -> str | None:
 
 def _row_rule(quality: Quality) -> Callable[[Row], str | None]:
     """The rules that need one row only."""
-    language_of = _language_detector() if quality.languages else None
+    language_of = language_detector() if quality.languages else None
 
     def reason(row: Row) -> str | None:
         if any(_CONTROL_TOKEN.search(message["content"]) for message in row["messages"]):
@@ -84,7 +84,7 @@ def _row_rule(quality: Quality) -> Callable[[Row], str | None]:
     return reason
 
 
-def _language_detector() -> Callable[[str], str | None]:
+def language_detector() -> Callable[[str], str | None]:
     """A function from a text to its language (ISO 639-1), or None where the text does not tell."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 

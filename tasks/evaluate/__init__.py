@@ -1,5 +1,1 @@
-"""Let base and tuned answer the same held-out rows, and measure both."""
-
-from tasks.evaluate.arms import evaluate_arms
-
-__all__ = ["evaluate_arms"]
+"""Let every arm answer the same held-out rows, and measure each."""

@@ -1,16 +1,21 @@
-"""The evaluate stage: base and tuned answer the same untouched rows. Never skips a row or learns a label from one.
+"""The evaluate stage: every arm answers the same untouched rows. Never skips a row or learns a label from one.
 
-One base stands in memory: the tuned arm is the base with the adapter, the base arm the same with the adapter disabled.
-Latency is the wall time of prompts and answers over the rows of an arm, in batches: compare it between the arms of one
-run, not with a single request.
+    base       the base alone                            prompted   the base, shown some training rows
+    tuned      the base with the trained adapter         served     the same in the form it will be served in
+    champion   the model in production, in a stage of its own, since it changes when nothing else does
+
+One base stands in memory, adapters are switched on it, and what was answered before is not asked again. Latency is the
+wall time of prompts and answers over the rows of an arm, in batches: compare it between the arms of one run, not with a
+single request.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple, get_args
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,80 +24,128 @@ from conf.schema import Arm, Model, Prompt, Quantization
 from conf.schema import Evaluation as EvaluationSection
 from tasks.artifacts import Workspace
 from tasks.errors import DataError
-from tasks.evaluate import metrics
-from tasks.evaluate.exact import decompress
-from tasks.evaluate.generate import Answers, answer, inference
+from tasks.evaluate.contestants import Contestant
+from tasks.evaluate.leakage import Leak, leaks
+from tasks.evaluate.measure import ArmResult, Held, measure, references_fit
+from tasks.evaluate.measured import TEST, Sampled, write
+from tasks.evaluate.offtask import ask_off_task
+from tasks.evaluate.panel import Asked, Panel
+from tasks.evaluate.prompted import best_shots
 from tasks.evaluate.report import build
-from tasks.progress import report
-from tasks.results import Adapter, Base, Evaluation, Metric, Split
+from tasks.evaluate.shots import with_shots
+from tasks.evaluate.slices import slices_of
+from tasks.results import Adapter, Answers, Artifact, Base, ChampionEvaluation, Evaluation, Metric, Split
 from tasks.rows import Row, completion_of, read_rows
-from tasks.scrub.second_look import look_again
-from tasks.train.model import device_of, load_base, load_tokenizer
-from tasks.train.prompts import Encoded, encode
-
-ARMS: tuple[Arm, ...] = get_args(Arm)
-PREDICTIONS = pa.schema(
-    [(name, pa.string()) for name in ("id", "label", "prompt", "expected", "base", "tuned")]
-    + [(name, pa.bool_()) for name in ("base_correct", "tuned_correct")]
-)
 
 
-class ArmResult(NamedTuple):
-    """The answers of one arm as texts, and what they are worth."""
+class Champion(NamedTuple):
+    """The model in production: its verified files, and how it is asked."""
 
-    texts: list[str]
-    scores: metrics.Scores
+    name: str
+    version: str
+    adapter_sha256: str
+    folder: Path
+    base: Base
+    model: Model
+    prompt: Prompt
+    quantization: Quantization
+    max_new_tokens: int
+    labels: tuple[str, ...]
 
 
 def evaluate_arms(
     split: Split,
     base: Base,
     adapter: Adapter,
-    prompt: Prompt,
     model: Model,
+    prompt: Prompt,
     quantization: Quantization,
-    evaluation: EvaluationSection,
-    *,
-    gone: tuple[str, ...] = (),
-    threads: int,
-    workspace: Workspace,
+    external: Sequence[Metric],
+    asked: Asked,
 ) -> Evaluation:
-    """Answer the test rows with both arms, measure, and keep predictions and report.
+    """Answer the test rows with each arm, measure, and keep predictions, statistics and report.
+
+    Args:
+        external: figures of other tools on this adapter.
 
     Raises:
         DataError: there are no test rows, or their answers do not fit the task.
         RecipeError: the JSON Schema is not one.
         ModelError: the chat template fits no prompt that stands before an answer.
     """
-    rows = held_out_rows(split, evaluation, workspace)
-    labels = label_set(split, evaluation, workspace)
-    # before any model is loaded: references that do not fit the task would else fail after minutes of work
-    _score([completion_of(row) for row in rows], rows, labels, evaluation)
-    tokenizer = load_tokenizer(workspace.open_folder(base.files))
-    examples = [encode(row["messages"], prompt, tokenizer) for row in rows]
-    loaded = load_arms(base, adapter, model, quantization, threads, workspace)
-    arms: dict[Arm, ArmResult] = {}
-    for arm in ARMS:
-        answers = run_arm(loaded, arm, examples, tokenizer, quantization, evaluation)
-        texts = [text.strip() for text in tokenizer.batch_decode(answers.token_ids, skip_special_tokens=True)]
-        scores = _score(texts, rows, labels, evaluation)
-        figures = {**scores.metrics, **_costs(answers, len(rows)), "second_look": _second_look(texts, gone)}
-        arms[arm] = ArmResult(texts, scores._replace(metrics=figures))
-    _write_predictions(rows, arms, workspace)
-    content = build(evaluation.task, len(rows), labels, {arm: result.scores for arm, result in arms.items()})
-    (workspace.folder / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    section, workspace = asked.section, asked.workspace
+    held = held_out(split, asked)
+    panel = Panel(base, model, prompt, quantization, asked)
+    folder = workspace.open_folder(adapter.files)
+    alone, tuned = panel.contestant(), panel.contestant(folder, adapter.weights.sha256)
+    examples = panel.encode(held.conversations)
+
+    def answered(arm: Arm, contestant: Contestant, asked_of: Sequence[Any] = examples) -> ArmResult:
+        labels = held.labels if section.constrained else ()
+        answers = panel.answers(contestant, asked_of, section.max_new_tokens, arm, labels)
+        return measure(held, panel.texts(answers), answers, asked)
+
+    arms: dict[str, ArmResult] = {"base": answered("base", alone)}
+    shots = best_shots(panel, alone, split, asked) if section.shots else []
+    if shots:
+        shown = panel.encode(
+            [with_shots(messages, [shot["messages"] for shot in shots]) for messages in held.conversations]
+        )
+        arms["prompted"] = answered("prompted", alone, shown)
+    arms["tuned"] = answered("tuned", tuned)
+    off_task = ask_off_task(panel, {"base": alone, "tuned": tuned}, asked)
+    if section.served != "as_evaluated":
+        arms["served"] = answered("served", panel.contestant(folder, adapter.weights.sha256, section.served))
+    leaked = leaks(list(read_rows([workspace.open(split.train.rows)])), held.rows, section.leakage_threshold)
+    more = [
+        Metric(arm="data", name="leakage", value=len({leak.test for leak in leaked}) / len(held.rows)),
+        *_overfitting(adapter, arms["tuned"]),
+        *off_task.metrics,
+        *external,
+    ]
+    evidence = {**_leaks(leaked), "shots": [row["id"] for row in shots], "off_task": off_task.report}
+    answers = _write(held, arms, [*off_task.sampled], evidence, asked)
     return Evaluation(
         key=workspace.key,
         parents=(split.digest, base.digest, adapter.digest),
-        predictions=workspace.artifact("predictions.parquet"),
-        report=workspace.artifact("report.json"),
-        n_rows=len(rows),
-        metrics=tuple(
-            Metric(arm=arm, name=name, value=value)
-            for arm, result in arms.items()
-            for name, value in result.scores.metrics.items()
-        ),
+        **{**dict(answers), "metrics": (*answers.metrics, *more)},
     )
+
+
+def evaluate_champion(split: Split, name: str, champion: Champion | None, asked: Asked) -> ChampionEvaluation:
+    """Let the model in production answer the same rows, asked as it is asked in production.
+
+    Raises:
+        ModelError: its chat template fits no prompt that stands before an answer.
+    """
+    key = asked.workspace.key
+    if champion is None:
+        return ChampionEvaluation(
+            key=key, parents=(split.digest,), name=name, version=None, adapter_sha256=None, answers=None
+        )
+    held = held_out(split, asked)
+    panel = Panel(champion.base, champion.model, champion.prompt, champion.quantization, asked)
+    contestant = panel.contestant(champion.folder, champion.adapter_sha256)
+    examples = panel.encode(held.conversations)
+    answers = panel.answers(contestant, examples, champion.max_new_tokens, "champion", champion.labels)
+    result = measure(held, panel.texts(answers), answers, asked)
+    return ChampionEvaluation(
+        key=key,
+        parents=(split.digest,),
+        name=name,
+        version=champion.version,
+        adapter_sha256=champion.adapter_sha256,
+        answers=_write(held, {"champion": result}, [], {}, asked),
+    )
+
+
+def held_out(split: Split, asked: Asked) -> Held:
+    """The test rows and what is expected of them; references that do not fit the task fail before a model is loaded."""
+    rows = held_out_rows(split, asked.section, asked.workspace)
+    labels = label_set(split, asked.section, asked.workspace)
+    held = Held(rows, labels)
+    references_fit(held, asked)
+    return held
 
 
 def held_out_rows(split: Split, evaluation: EvaluationSection, workspace: Workspace) -> list[Row]:
@@ -116,91 +169,54 @@ def label_set(split: Split, evaluation: EvaluationSection, workspace: Workspace)
     return tuple(sorted({completion_of(row).strip() for row in read_rows([workspace.open(split.train.rows)])}))
 
 
-def load_arms(
-    base: Base, adapter: Adapter, model: Model, quantization: Quantization, threads: int, workspace: Workspace
-) -> Any:
-    """The base with the adapter on it, in evaluation mode."""
-    import torch
-    from peft import PeftModel
-
-    torch.set_num_threads(threads)
-    loaded = load_base(workspace.open_folder(base.files), model, quantization, device_of())
-    decompress(loaded)
-    return PeftModel.from_pretrained(loaded, workspace.open_folder(adapter.files)).eval()
+def _overfitting(adapter: Adapter, tuned: ArmResult) -> list[Metric]:
+    """How much less likely a token of the test rows is than one of the validation rows, in nats; none unvalidated."""
+    perplexity = tuned.scores.metrics.get("perplexity")
+    if adapter.eval_loss is None or perplexity is None:
+        return []
+    return [Metric(arm="tuned", name="overfitting_gap", value=math.log(perplexity) - adapter.eval_loss)]
 
 
-def run_arm(
-    loaded: Any,
-    arm: Arm,
-    examples: Sequence[Encoded],
-    tokenizer: Any,
-    quantization: Quantization,
-    evaluation: EvaluationSection,
+def _leaks(leaked: Sequence[Leak]) -> dict[str, Any]:
+    return {"leaks": [leak._asdict() for leak in leaked]}
+
+
+def _write(
+    held: Held, arms: Mapping[str, ArmResult], off_task: Sequence[Sampled], evidence: dict[str, Any], asked: Asked
 ) -> Answers:
-    """Let one arm answer; `loaded` is a PeftModel whose adapter is the tuned arm."""
-    report(0, len(examples), "rows", arm)
-    with (
-        loaded.disable_adapter() if arm == "base" else contextlib.nullcontext(),
-        inference(loaded.device.type, quantization.bnb_4bit_compute_dtype),
-    ):
-        return answer(
-            loaded,
-            examples,
-            stop_ids=stop_ids(loaded, tokenizer),
-            pad_id=tokenizer.pad_token_id or 0,
-            batch_size=evaluation.batch_size,
-            max_new_tokens=evaluation.max_new_tokens,
-            on_ended=lambda ended: report(ended, len(examples), "rows", arm),
-        )
-
-
-def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
-    """What ends an answer: the tokenizer's end token, and those that the model's own configuration names."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    named = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (tokenizer.eos_token_id, *named) if token is not None)
-
-
-def _score(
-    texts: Sequence[str], rows: Sequence[Row], labels: Sequence[str], evaluation: EvaluationSection
-) -> metrics.Scores:
-    return metrics.score(
-        evaluation.task,
-        texts,
-        [completion_of(row) for row in rows],
-        labels=labels,
-        json_schema=evaluation.json_schema.text if evaluation.json_schema else None,
+    """The files of the arms, and their figures."""
+    workspace, section = asked.workspace, asked.section
+    _write_predictions(held, arms, asked)
+    sampled = [Sampled(arm, name, TEST, s) for arm, r in arms.items() for name, s in r.scores.statistics.items()]
+    write(workspace.folder / "statistics.parquet", [*sampled, *off_task])
+    content = {**build(section.task, len(held.rows), held.labels, arms), **evidence}
+    (workspace.folder / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    names: tuple[tuple[str, str], ...] = (
+        ("predictions", "predictions.parquet"),
+        ("statistics", "statistics.parquet"),
+        ("report", "report.json"),
     )
+    files: dict[str, Artifact] = {field: workspace.artifact(name) for field, name in names}
+    metrics = [
+        Metric.model_validate({"arm": arm, "name": name, "value": value})
+        for arm, result in arms.items()
+        for name, value in result.scores.metrics.items()
+    ]
+    return Answers(**files, n_rows=len(held.rows), metrics=tuple(metrics))
 
 
-def _costs(answers: Answers, n_rows: int) -> dict[str, float]:
-    """The figures that every task has, from the run itself."""
-    return metrics.finite(
-        {
-            "perplexity": metrics.perplexity(sum(answers.nll), sum(answers.nll_tokens)),
-            "latency_seconds_per_row": answers.seconds / n_rows,
-            "generated_tokens_per_row": answers.generated_tokens / n_rows,
-        }
-    )
-
-
-def _second_look(texts: Sequence[str], gone: Sequence[str]) -> float:
-    """Values that other means find in the answers, per 1,000 of them, names aside: of what was to be gone."""
-    return 1000 * look_again(texts, [entity for entity in gone if entity != "PERSON"]).total() / len(texts)
-
-
-def _write_predictions(rows: Sequence[Row], arms: dict[Arm, ArmResult], workspace: Workspace) -> None:
-    columns: dict[str, list[Any]] = {
-        "id": [row["id"] for row in rows],
-        "label": [row["label"] for row in rows],
-        "prompt": [question_of(row) for row in rows],
-        "expected": [completion_of(row) for row in rows],
-        **{arm: result.texts for arm, result in arms.items()},
-        **{f"{arm}_correct": list(result.scores.correct) for arm, result in arms.items()},
+def _write_predictions(held: Held, arms: Mapping[str, ArmResult], asked: Asked) -> None:
+    """A line a row: id, label, prompt, expected, slice_…, and for each arm its text, `_correct` and `_failure`."""
+    slices = slices_of(asked.section.slices, held.row_labels, held.prompts, held.sources)
+    columns: dict[str, Any] = {
+        "id": [row["id"] for row in held.rows],
+        "label": pa.array(held.row_labels, pa.string()),
+        "prompt": held.prompts,
+        "expected": held.expected,
+        **{f"slice_{kind}": list(names) for kind, names in slices.items()},
     }
-    pq.write_table(pa.table(columns, schema=PREDICTIONS), workspace.folder / "predictions.parquet", compression="zstd")
-
-
-def question_of(row: Row) -> str:
-    """The prompt as a person reads it: without the system message, which is the same in every row."""
-    return "\n".join(message["content"] for message in row["messages"][:-1] if message["role"] != "system")
+    for arm, result in arms.items():
+        columns[arm] = result.texts
+        columns[f"{arm}_correct"] = list(result.scores.correct)
+        columns[f"{arm}_failure"] = pa.array(result.failures, pa.string())
+    pq.write_table(pa.table(columns), asked.workspace.folder / "predictions.parquet", compression="zstd")

@@ -1,11 +1,12 @@
 """The evaluation's report as JSON: figures, closed sets and counts. Pure, and never holds a text of a row.
 
     {"task", "n_rows", "labels",
-     "arms": {"base" | "tuned": {
+     "arms": {arm: {
          "metrics": {name: value},
          "per_class": {label: {"precision", "recall", "f1", "support"}},             classification
          "per_field": {field: {"f1", "accuracy", "support", "per_class", "confusion"}},  structured output
-         "confusion": {"labels", "matrix", "field"}}}}
+         "confusion": {"labels", "matrix", "field"},
+         "failures": {kind: rows}}}}
 
 A matrix has a row an expected label and a column an answered one. `confusion` of structured output is that of the first
 field whose values the schema lists; `field` is its name.
@@ -13,20 +14,22 @@ field whose values the schema lists; `field` is its name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conf.schema import TaskKind
+from tasks.evaluate.measure import ArmResult
 from tasks.evaluate.metrics import ClassScore, Confusion, FieldScore, Scores
 
 
-def build(task: TaskKind, n_rows: int, labels: Sequence[str], arms: Mapping[str, Scores]) -> dict[str, Any]:
-    """The report of both arms; `labels` is the closed set of a classification."""
+def build(task: TaskKind, n_rows: int, labels: Sequence[str], arms: Mapping[str, ArmResult]) -> dict[str, Any]:
+    """The report of the arms; `labels` is the closed set of a classification."""
     return {
         "task": task,
         "n_rows": n_rows,
         "labels": sorted(labels),
-        "arms": {arm: _arm(scores) for arm, scores in arms.items()},
+        "arms": {arm: {**_arm(r.scores), "failures": Counter(f for f in r.failures if f)} for arm, r in arms.items()},
     }
 
 

@@ -146,6 +146,9 @@ def _refused_metrics(model: str, version: str, override: Override | None, settin
     """The metrics of the gates that refused a version, each once; none without an override, and some with one."""
     verdict = verdict_of(f"{model}-candidates", version, settings)
     refused = tuple(dict.fromkeys(gate.metric for gate in verdict.gates if not gate.passed))
+    fixed = [gate.metric for gate in verdict.gates if not gate.passed and not gate.overridable]
+    if override is not None and fixed:
+        raise PromotionRefused(f"{model}: the recipe lets nobody override its gate on {fixed[0]}")
     if override is None and not verdict.passed:
         raise PromotionRefused(f"{model}: a gate refused version {version}; no person is asked about it")
     if override is not None and verdict.passed:

@@ -14,9 +14,10 @@ from conf.schema import Gate, digest_of
 from conf.settings import Settings
 from tasks.artifacts import Store, sha256_of
 from tasks.errors import DigestMismatch, ModelError
-from tasks.judge import decide
+from tasks.judge import Evidence, decide, gather, overall
 from tasks.ledger import Digests
 from tasks.network import is_network
+from tasks.people.results import People
 from tasks.register.candidate import verdict_folder
 from tasks.register.record import FORM, LINEAGE, files_sha256
 from tasks.register.runs import client
@@ -24,6 +25,7 @@ from tasks.results import (
     Adapter,
     Artifact,
     Base,
+    ChampionEvaluation,
     CheckedData,
     Evaluation,
     RawData,
@@ -56,7 +58,8 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
         _refuse_broken_chain(run, lineage, split, base, adapter, evaluation)
         verdict = run.verdict(judged)
         recipe = run.read(f"{judged}/recipe.resolved.json")
-        _refuse_other_gates(evaluation, run.result(lineage, "clean", ScrubbedData), verdict, recipe)
+        evidence = _evidence(run, lineage, evaluation, recipe, Store.of(settings))
+        _refuse_other_gates(evidence, verdict, recipe)
         found = Digests(
             adapter=adapter.weights.sha256,
             files=_files_of(entry, adapter, base, recipe, Path(folder)),
@@ -205,14 +208,27 @@ def _refuse_broken_chain(
         raise DigestMismatch("lineage: adapter was not trained on this split and base")
 
 
-def _refuse_other_gates(evaluation: Evaluation, clean: ScrubbedData, verdict: Verdict, recipe: Any) -> None:
+def _evidence(run: _Run, lineage: Any, evaluation: Evaluation, recipe: Any, store: Store) -> Evidence:
+    """What the gates were held against, its files hashed anew."""
+    champion = run.result(lineage, "champion", ChampionEvaluation)
+    clean, people = run.result(lineage, "clean", ScrubbedData), run.result(lineage, "people", People)
+    try:
+        least = int(recipe["evaluation"]["min_slice_rows"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DigestMismatch("recipe: its evaluation cannot be read") from error
+    return gather(evaluation, champion, clean, people, least, store.open)
+
+
+def _refuse_other_gates(evidence: Evidence, verdict: Verdict, recipe: Any) -> None:
+    """Judge anew."""
+    asked = (evidence.evaluation, evidence.champion, evidence.clean, evidence.people)
     try:
         gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
     except (KeyError, TypeError, ValueError) as error:
         raise DigestMismatch("recipe: its gates cannot be read") from error
-    if verdict.gates != decide(evaluation, clean, gates) or verdict.parents != (evaluation.digest, clean.digest):
+    if verdict.gates != decide(evidence, gates) or verdict.parents != tuple(result.digest for result in asked):
         raise DigestMismatch("verdict: it is not what the recipe's gates say of this evaluation")
-    if verdict.passed != all(gate.passed for gate in verdict.gates):
+    if verdict.state != overall(verdict.gates):
         raise DigestMismatch("verdict: it says another thing than its gates")
 
 
@@ -225,6 +241,7 @@ def _refuse_changed_files(store: Store, adapter: Adapter, base: Base, split: Spl
         split.validation.rows,
         split.test.rows,
         evaluation.predictions,
+        evaluation.statistics,
         evaluation.report,
     )
     for file in files:

@@ -6,11 +6,13 @@ from tasks.ledger import Entry, Requested
 from tasks.promote.decision import SHOWN, Standing
 from tasks.results import Verdict
 
+WORDS = {"passed": "held", "failed": "REFUSED", "inconclusive": "INCONCLUSIVE"}
+
 
 def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> str:
     """The machine's verdict first, then what is asked, what it is bound to, and where it stands."""
     digests = asked.digests
-    gates = [f"- {'held' if gate.passed else 'REFUSED'}: {gate.reason}" for gate in verdict.gates]
+    gates = [f"- {WORDS[gate.state]}: {gate.reason}" for gate in verdict.gates]
     bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.model_dump().items() if name != "adapter")
     return "\n".join(
         [

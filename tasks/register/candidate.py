@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import getpass
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
+from tasks.people.results import People
 from tasks.register.record import FILES_TAG, LINEAGE
 from tasks.register.runs import USER_TAG, client
-from tasks.results import Adapter, Candidate, Evaluation, Recorded, Report, Split, Verdict
+from tasks.results import Adapter, Candidate, ChampionEvaluation, Evaluation, Recorded, Report, Split, Verdict
 
 CHALLENGER = "challenger"
 ORIGIN_TAG = "recipe_origin"  # `reviewed` where the recipe's file, and what lies beside it, are those of conf/recipes
@@ -22,13 +23,21 @@ VERDICT_TAG = "tunegate.verdict_digest"  # of the gates that judged last
 DECISION_TAG = "tunegate.decision"  # on a version that people have decided on: no stage touches it any more
 
 
+class Judged(NamedTuple):
+    """What was found of an adapter: its answers and the champion's, what people and gates say, and the page of it."""
+
+    evaluation: Evaluation
+    champion: ChampionEvaluation
+    people: People
+    verdict: Verdict
+    page: Report
+
+
 def register_candidate(
     recipe: Recipe,
     split: Split,
     adapter: Adapter,
-    evaluation: Evaluation,
-    verdict: Verdict,
-    page: Report,
+    judged: Judged,
     recorded: Recorded,
     *,
     settings: Settings,
@@ -41,15 +50,21 @@ def register_candidate(
     """
     import mlflow
 
-    registry = client(settings)
+    registry, evaluation, verdict = client(settings), judged.evaluation, judged.verdict
     with mlflow.start_run(run_id=recorded.run_id):
         for folder in (".", verdict_folder(verdict.digest, recipe.digest())):  # the last, and each for good
             mlflow.log_dict(verdict.model_dump(mode="json"), f"{folder}/verdict.json")
             mlflow.log_dict(recipe.resolved(), f"{folder}/recipe.resolved.json")
-        mlflow.log_dict(mlflow.artifacts.load_dict(f"runs:/{recorded.run_id}/{LINEAGE}"), f"{folder}/{LINEAGE}")
+        lineage = mlflow.artifacts.load_dict(f"runs:/{recorded.run_id}/{LINEAGE}")
+        beside = {"champion": judged.champion, "people": judged.people}  # they change when nothing was trained anew
+        lineage |= {name: result.model_dump(mode="json") for name, result in beside.items()}
+        mlflow.log_dict(lineage, f"{folder}/{LINEAGE}")
+        mlflow.log_artifact(str(workspace.open(verdict.comparison)))
+        for metric in judged.champion.answers.metrics if judged.champion.answers else ():
+            mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value)
         mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
-        mlflow.log_artifact(str(workspace.open(page.page)))
-        mlflow.set_tags({"tunegate.verdict": "passed" if verdict.passed else "refused", VERDICT_TAG: verdict.digest})
+        mlflow.log_artifact(str(workspace.open(judged.page.page)))
+        mlflow.set_tags({"tunegate.verdict": verdict.state, VERDICT_TAG: verdict.digest})
     name = f"{recipe.registered_name}-candidates"
     tags = {
         "recipe_digest": recipe.digest(),

@@ -18,7 +18,7 @@ from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
-from tasks.evaluate.arms import stop_ids
+from tasks.evaluate.panel import stop_ids
 from tasks.register.record import FILES_TAG, FORM, files_sha256
 from tasks.register.runs import client
 from tasks.results import Base
@@ -93,7 +93,7 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     """
     from peft import PeftModel
 
-    folder = _verified_folder(model_uri, current)
+    folder = verified_folder(model_uri, current)
     form = json.loads((folder / FORM).read_text(encoding="utf-8"))
     base = Base.model_validate(form["base"])
     store = Store.of(current)
@@ -107,7 +107,7 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"])
 
 
-def _verified_folder(model_uri: str, current: Settings) -> Path:
+def verified_folder(model_uri: str, current: Settings) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 

@@ -130,6 +130,7 @@ def _log_files(
         ("train", adapter.history),
         ("evaluation", evaluation.report),
         ("evaluation", evaluation.predictions),
+        ("evaluation", evaluation.statistics),
     ):
         mlflow.log_artifact(str(workspace.open(artifact)), folder)
 

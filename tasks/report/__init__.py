@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from conf.schema import Arm, Recipe
 from tasks.artifacts import Workspace
+from tasks.people.results import People
 from tasks.report import wording
 from tasks.report.facts import Confusion, ReportFacts, Score, gather
 from tasks.results import (
     Adapter,
+    ChampionEvaluation,
     CheckedData,
     Count,
     Evaluation,
@@ -50,6 +52,8 @@ def write_report(
     smoke: SmokeTest,
     adapter: Adapter,
     evaluation: Evaluation,
+    champion: ChampionEvaluation,
+    people: People,
     verdict: Verdict,
     *,
     workspace: Workspace,
@@ -59,11 +63,15 @@ def write_report(
     Raises:
         StoreError: a file of an earlier stage is gone, or is not the one its digest names.
     """
-    facts = gather(raw, clean, checked, split, smoke, adapter, evaluation, verdict, workspace=workspace)
+    facts = gather(
+        raw, clean, checked, split, smoke, adapter, evaluation, champion, people, verdict, workspace=workspace
+    )
     (workspace.folder / "report.html").write_text(render(recipe, facts), encoding="utf-8")
     return Report(
         key=workspace.key,
-        parents=tuple(r.digest for r in (raw, clean, checked, split, smoke, adapter, evaluation, verdict)),
+        parents=tuple(
+            r.digest for r in (raw, clean, checked, split, smoke, adapter, evaluation, champion, people, verdict)
+        ),
         page=workspace.artifact("report.html"),
     )
 

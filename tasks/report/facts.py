@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from conf.schema import Arm
 from tasks.artifacts import Workspace
+from tasks.people.results import People
 from tasks.results import (
     Adapter,
+    ChampionEvaluation,
     CheckedData,
     Evaluation,
     Frozen,
@@ -118,7 +119,10 @@ class ReportFacts(Frozen):
     smoke: SmokeTest
     adapter: Adapter
     evaluation: Evaluation
+    champion: ChampionEvaluation
+    people: People
     verdict: Verdict
+    comparison: dict[str, Any]
     history: tuple[Step, ...]
     expectations: tuple[ExpectationResult, ...]
     fields: tuple[Score, ...]
@@ -140,6 +144,8 @@ def gather(
     smoke: SmokeTest,
     adapter: Adapter,
     evaluation: Evaluation,
+    champion: ChampionEvaluation,
+    people: People,
     verdict: Verdict,
     *,
     workspace: Workspace,
@@ -150,7 +156,7 @@ def gather(
         StoreError: a file is gone, or is not the one its digest names.
     """
     scored = json.loads(workspace.open(evaluation.report).read_text(encoding="utf-8"))
-    base, tuned = (scored["arms"].get(arm, {}) for arm in get_args(Arm))
+    base, tuned = (scored["arms"].get(arm, {}) for arm in ("base", "tuned"))
     base_fields, tuned_fields = base.get("per_field", {}), tuned.get("per_field", {})
     return ReportFacts(
         raw=raw,
@@ -160,7 +166,10 @@ def gather(
         smoke=smoke,
         adapter=adapter,
         evaluation=evaluation,
+        champion=champion,
+        people=people,
         verdict=verdict,
+        comparison=json.loads(workspace.open(verdict.comparison).read_text(encoding="utf-8")),
         history=tuple(_history(workspace.open(adapter.history))),
         expectations=tuple(_expectations(json.loads(workspace.open(checked.report).read_text(encoding="utf-8")))),
         fields=_scores(base_fields, tuned_fields),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from tasks.results import GateResult
+from conf.schema import Arm
+from tasks.results import ChampionEvaluation, Evaluation, GateResult
 
 Better = Literal["higher", "lower", "neither"]
 Change = Literal["better", "worse", "same", "changed", "unknown"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 MINUS = "−"  # noqa: RUF001  a true minus sign lines up with plus
 
 
@@ -49,6 +51,28 @@ MEANINGS = {
     "second_look_names": Meaning("Suspected names", "that a second look sees, per 1,000 rows", "lower", "number"),
     "canary_recall": Meaning("Canary recall", "share of the planted values that scrubbing took away"),
     "worst_canary_recall": Meaning("Worst canary recall", "of the entity of which scrubbing took away the least"),
+    "weighted_f1": Meaning("Weighted F1", "F1 of each label, averaged by how often it is expected"),
+    "field_precision": Meaning("Field precision", "of each value that was answered, how often rightly; averaged"),
+    "field_recall": Meaning("Field recall", "of each value that was expected, how often it was answered; averaged"),
+    "forgetting_accuracy": Meaning("Other abilities", "share of right answers to questions off the task"),
+    "general_perplexity": Meaning("Perplexity of general text", "surprise at plain English", "lower", "number"),
+    "unsafe_rate": Meaning("Unsafe answers", "share of harmful asks that were not refused", "lower"),
+    "over_refusal": Meaning("Needless refusals", "share of harmless asks that were refused", "lower"),
+    "injection_followed": Meaning("Injections followed", "share of orders hidden in a text that were obeyed", "lower"),
+    "pii_disclosed": Meaning("Personal values told", "share of asks for personal values that were answered", "lower"),
+    "overfitting_gap": Meaning(
+        "Overfitting gap", "nats a token that test rows cost more than validation rows", "lower", "number"
+    ),
+    "leakage": Meaning("Leakage", "share of test rows that a training row resembles", "lower"),
+    "people_relevance": Meaning("Relevance, by people", "mean score, 1 to 5", unit="number"),
+    "people_factual_accuracy": Meaning("Factual accuracy, by people", "mean score, 1 to 5", unit="number"),
+    "people_brand_voice": Meaning("Brand voice, by people", "mean score, 1 to 5", unit="number"),
+    "people_safety": Meaning("Safety, by people", "mean score, 1 to 5", unit="number"),
+    "people_agreement": Meaning(
+        "Agreement of reviewers", "Krippendorff's alpha: 1 is full, 0 is chance", unit="number"
+    ),
+    "people_preference": Meaning("Preferred by people", "share of rows on which reviewers prefer the tuned answer"),
+    "showstoppers": Meaning("Showstoppers", "rows with a score of 2 or less on accuracy or safety", "lower", "number"),
     "generated_tokens_per_row": Meaning("Answer length", "generated tokens a row", "neither", "number"),
 }
 
@@ -117,7 +141,7 @@ def measured(gate: GateResult) -> str:
     while digits < 12 and any(_side(round(value, digits), limit) != _side(value, limit) for limit in limits):
         digits += 1
     text = figure(gate.metric, value, digits)
-    return f"+{text}" if gate.arm == "difference" and value > 0 else text
+    return f"+{text}" if gate.against and value > 0 else text
 
 
 def _side(value: float, limit: float) -> int:
@@ -126,18 +150,46 @@ def _side(value: float, limit: float) -> int:
 
 def arm(gate: GateResult) -> str:
     """Which figure the gate looks at."""
-    return {"difference": f"tuned {MINUS} base", "data": "scrubbed rows"}.get(gate.arm, gate.arm)
+    name = {"data": "the data", "people": "reviewers"}.get(gate.arm, gate.arm)
+    name += f" {MINUS} {gate.against}" if gate.against else ""
+    return f"{name}, worst {gate.slice}" + (f" ({gate.worst})" if gate.worst else "") if gate.slice else name
+
+
+def interval(metric: str, low: float | None, high: float | None) -> str:
+    """`0.871 to 0.944`, or an empty text where the noise is not known."""
+    if low is None or high is None:
+        return ""
+    return f"{figure(metric, low)} to {figure(metric, high)}"
 
 
 def headline(gates: tuple[GateResult, ...]) -> str:
     """The verdict in one sentence."""
-    refused = [gate for gate in gates if not gate.passed]
     if not gates:
         return "There was no gate to pass."
-    if not refused:
+    if all(gate.passed for gate in gates):
         return "The one gate passed." if len(gates) == 1 else f"All {len(gates)} gates passed."
-    verb = "gate" if len(gates) == 1 else "gates"
-    return f"{len(refused)} of {len(gates)} {verb} refused."
+    failed, open_ = (sum(gate.state == state for gate in gates) for state in ("failed", "inconclusive"))
+    told = [f"{failed} failed"] if failed else []
+    told += [f"{open_} {'is' if open_ == 1 else 'are'} inconclusive"] if open_ else []
+    return f"Of {len(gates)} {'gate' if len(gates) == 1 else 'gates'} {' and '.join(told)}."
+
+
+def arms(evaluation: Evaluation, champion: ChampionEvaluation) -> tuple[Arm, ...]:
+    """Who answered, in the order of the recipe's schema."""
+    found = {metric.arm for metric in (*evaluation.metrics, *(champion.answers.metrics if champion.answers else ()))}
+    return tuple(name for name in ARMS if name in found)
+
+
+def of_arm(evaluation: Evaluation, champion: ChampionEvaluation, arm: str, metric: str) -> float | None:
+    """One figure of one arm."""
+    if arm == "champion":
+        return champion.answers.value(arm, metric) if champion.answers else None
+    return evaluation.value(arm, metric)
+
+
+def metrics_of_arms(evaluation: Evaluation) -> list[str]:
+    """The metrics in the order of the evaluation, those of the data aside."""
+    return list(dict.fromkeys(metric.name for metric in evaluation.metrics if metric.arm != "data"))
 
 
 def short(digest: str) -> str:

@@ -32,9 +32,9 @@ split: {{validation_size: 0.15, test_size: 0.2, min_test_rows: 5}}
 lora: {{r: 4, lora_alpha: 8}}
 training:
   {{num_train_epochs: 2, per_device_train_batch_size: 8, learning_rate: 1.0e-2, max_length: 64, logging_steps: 1}}
-evaluation: {{task: classification, max_new_tokens: 8}}
+evaluation: {{task: classification, max_new_tokens: 8, shots: 0, forgetting: false, safety: false}}
 gates:
-  - {{metric: perplexity, arm: difference, max: 0}}
+  - {{metric: perplexity, against: base, max: 0}}
 tracking: {{log_system_metrics: false}}
 """
 

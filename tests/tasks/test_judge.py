@@ -1,20 +1,39 @@
-"""The gates: every way to pass, every way to refuse, and nothing that passes unmeasured."""
+"""The gates: every way to pass, every way to refuse, what noise leaves open, and nothing that passes unmeasured."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conf.schema import Gate
 from tasks.artifacts import Store
-from tasks.judge import decide, judge
-from tasks.results import Artifact, Count, Evaluation, Metric, Recall, ScrubbedData, Verdict
+from tasks.evaluate.measured import TEST, Sampled, write
+from tasks.evaluate.statistics import Statistic, mean_of
+from tasks.judge import NO_CHAMPION, Evidence, decide, judge, overall
+from tasks.people.results import Figure, People
+from tasks.results import (
+    Answers,
+    Artifact,
+    ChampionEvaluation,
+    Count,
+    Evaluation,
+    GateResult,
+    Metric,
+    Recall,
+    ScrubbedData,
+    Verdict,
+)
 
 FILE = Artifact(path="evaluate/k/f", sha256="0" * 64, bytes=1)
+NOBODY = ChampionEvaluation(key="n", name="m", version=None, adapter_sha256=None, answers=None)
+PEOPLE = People(key="p", against="base", n_reviewers=2, n_rows=5, figures=(Figure(name="people_safety", value=4.5),))
 
 
 def evaluation(**values: tuple[float | None, float | None]) -> Evaluation:
@@ -22,6 +41,7 @@ def evaluation(**values: tuple[float | None, float | None]) -> Evaluation:
     return Evaluation(
         key="k",
         predictions=FILE,
+        statistics=FILE,
         report=FILE,
         n_rows=10,
         metrics=tuple(
@@ -50,6 +70,31 @@ UNPROVEN = CLEAN.model_copy(update={"canaries": (), "second_look": (), "n_looked
 MEASURED = evaluation(exact_match=(0.1, 0.412), latency_seconds_per_row=(0.5, 0.75), only_tuned=(None, 1.0))
 
 
+def figures(found: Evaluation = MEASURED, clean: ScrubbedData = CLEAN) -> Evidence:
+    """Figures whose noise is not known."""
+    return Evidence(found, NOBODY, clean, PEOPLE, {}, {}, 5)
+
+
+def rows(
+    right: int, of: int = 200, *, base: int = 0, slices: dict[str, tuple[str, ...]] | None = None, **more: Any
+) -> Evidence:
+    """So many rows right in the tuned arm, and in the base, the first ones each."""
+    arms = {"base": base, "tuned": right, **more}
+    sampled = {
+        (arm, "accuracy"): Sampled(arm, "accuracy", TEST, mean_of([1.0] * n + [0.0] * (of - n)))
+        for arm, n in arms.items()
+    }
+    metrics = tuple(Metric.model_validate({"arm": arm, "name": "accuracy", "value": n / of}) for arm, n in arms.items())
+    found = MEASURED.model_copy(update={"metrics": metrics, "n_rows": of})
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, sampled, slices or {}, 5)
+
+
+def one(evidence: Evidence, **gate: Any) -> GateResult:
+    """What one gate on the accuracy says."""
+    (result,) = decide(evidence, (Gate.model_validate({"metric": "accuracy", **gate}),))
+    return result
+
+
 @pytest.mark.parametrize(
     ("gate", "passed", "reason"),
     [
@@ -65,33 +110,144 @@ MEASURED = evaluation(exact_match=(0.1, 0.412), latency_seconds_per_row=(0.5, 0.
         ),
         (Gate(metric="exact_match", min=0.1, max=0.2), False, "exact_match of tuned 0.412 is above 0.200"),
         (
-            Gate(metric="exact_match", arm="difference", min=0.3),
+            Gate(metric="exact_match", against="base", min=0.3),
             True,
-            "exact_match, tuned minus base, 0.312 is at least 0.300",
+            "exact_match of tuned minus base 0.312 is at least 0.300",
         ),
         (
-            Gate(metric="latency_seconds_per_row", arm="difference", max=0.1),
+            Gate(metric="latency_seconds_per_row", against="base", max=0.1),
             False,
-            "latency_seconds_per_row, tuned minus base, 0.250 is above 0.100",
+            "latency_seconds_per_row of tuned minus base 0.250 is above 0.100",
         ),
+        (Gate(metric="people_safety", arm="people", min=4), True, "people_safety of people 4.500 is at least 4.000"),
+        (Gate(metric="people_relevance", arm="people", min=1), False, "people_relevance is missing: refused"),
         (Gate(metric="schema_valid", min=0.0), False, "schema_valid is missing: refused"),
         (Gate(metric="only_tuned", arm="base", max=9), False, "only_tuned is missing: refused"),
-        (Gate(metric="only_tuned", arm="difference", max=9), False, "only_tuned is missing: refused"),
+        (Gate(metric="only_tuned", against="base", max=9), False, "only_tuned is missing: refused"),
+        (Gate(metric="exact_match", slice="label", min=0.0), False, "exact_match is missing: refused"),
     ],
 )
-def test_each_gate_is_held_against_its_figure_and_says_so(gate: Gate, passed: bool, reason: str) -> None:
-    (result,) = decide(MEASURED, CLEAN, (gate,))
+def test_a_figure_without_known_noise_is_held_against_the_bound(gate: Gate, passed: bool, reason: str) -> None:
+    (result,) = decide(figures(), (gate,))
     assert (result.passed, result.reason) == (passed, reason)
+    assert result.state in ("passed", "failed")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("arm", ["tuned", "difference"])
-def test_a_figure_that_is_not_a_finite_number_refuses(value: float, arm: str) -> None:
-    gate = Gate.model_validate({"metric": "perplexity", "arm": arm, "min": -1e9, "max": None})
-    (result,) = decide(evaluation(perplexity=(1.0, value)), CLEAN, (gate,))
-    assert not result.passed
+@pytest.mark.parametrize("against", [None, "base"])
+def test_a_figure_that_is_not_a_finite_number_refuses(value: float, against: str | None) -> None:
+    gate = Gate.model_validate({"metric": "perplexity", "against": against, "min": -1e9, "max": None})
+    (result,) = decide(figures(evaluation(perplexity=(1.0, value))), (gate,))
+    assert result.state == "failed"
     assert result.value is None
     assert result.reason == "perplexity is missing: refused"
+
+
+@pytest.mark.parametrize(
+    ("right", "state"), [(196, "passed"), (184, "inconclusive"), (177, "inconclusive"), (150, "failed")]
+)
+def test_a_gate_knows_its_noise(right: int, state: str) -> None:
+    result = one(rows(right), min=0.9)
+    assert result.state == state
+    assert result.low is not None
+    assert result.high is not None
+    assert result.low < right / 200 < result.high
+    assert (result.rows_needed is not None) == (state == "inconclusive")
+
+
+def test_an_inconclusive_gate_refuses_and_says_what_would_settle_it() -> None:
+    result = one(rows(186), min=0.9)
+    assert not result.passed
+    assert result.rows_needed is not None
+    assert 300 < result.rows_needed < 5000
+    assert f"about {result.rows_needed:,} test rows would settle it" in result.reason
+    assert "inconclusive" in result.reason
+
+
+def test_at_the_bound_itself_no_number_of_rows_settles_it() -> None:
+    result = one(rows(180), min=0.9)
+    assert (result.state, result.rows_needed) == ("inconclusive", None)
+    assert "no number of rows settles it" in result.reason
+
+
+def test_without_a_confidence_the_figure_alone_decides() -> None:
+    assert one(rows(181), min=0.9, confidence=None).state == "passed"
+    assert one(rows(179), min=0.9, confidence=None).state == "failed"
+
+
+def test_a_bound_that_allows_no_exception_asks_for_none_in_these_rows() -> None:
+    assert one(rows(200), min=1.0).state == "passed"
+    assert one(rows(199), min=1.0).state == "failed"
+    assert one(rows(0), max=0.0).state == "passed"
+
+
+def test_arms_are_compared_row_by_row() -> None:
+    """Ten rows more of 200, none lost: surely better; yet surely not ten points better."""
+    evidence = rows(150, base=140)
+    assert one(evidence, against="base", min=0.0).state == "passed"
+    assert one(evidence, against="base", min=0.1).state == "failed"
+    assert one(evidence, against="base", min=0.04).state == "inconclusive"
+
+
+def test_two_arms_that_answer_alike_leave_open_which_is_better() -> None:
+    assert one(rows(150, base=150), against="base", min=0.0).state == "inconclusive"
+    assert one(rows(150, base=150), against="base", min=-0.05).state == "passed"  # not worse by five points
+
+
+def test_many_gates_ask_for_more_of_each() -> None:
+    """The same figure: enough for one claim, not for each of twenty."""
+    evidence, gate = rows(190), Gate(metric="accuracy", min=0.91)
+    assert decide(evidence, (gate,))[0].state == "passed"
+    assert {result.state for result in decide(evidence, (gate,) * 20)} == {"inconclusive"}
+
+
+def test_the_worst_slice_must_hold_too() -> None:
+    """The first 150 rows are right: of the two sources one is all right, the other half."""
+    slices = {"source": ("a",) * 100 + ("b",) * 100}
+    result = one(rows(150, slices=slices), slice="source", min=0.6)
+    assert (result.worst, result.value) == ("b", 0.5)
+    assert result.state == "inconclusive"
+    assert one(rows(150, slices=slices), slice="source", min=0.8).state == "failed"
+    assert one(rows(150, slices=slices), slice="source", min=0.35).state == "passed"
+
+
+def test_a_slice_of_too_few_rows_holds_no_gate() -> None:
+    slices = {"source": ("a",) * 197 + ("b",) * 3}
+    assert one(rows(197, slices=slices), slice="source", min=0.9).worst == "a"
+    few = {"source": ("a", "b", *(str(number) for number in range(198)))}
+    assert one(rows(197, slices=few), slice="source", min=0.9).state == "failed"  # nothing was measured
+
+
+def test_a_gate_against_a_champion_passes_while_there_is_none() -> None:
+    result = one(rows(150), against="champion", min=0.0)
+    assert (result.state, result.value) == ("passed", None)
+    assert NO_CHAMPION in result.reason
+
+
+def test_a_gate_against_a_champion_holds_once_there_is_one() -> None:
+    evidence = rows(150, champion=170)
+    answers = Answers(
+        predictions=FILE,
+        statistics=FILE,
+        report=FILE,
+        n_rows=200,
+        metrics=(Metric(arm="champion", name="accuracy", value=0.85),),
+    )
+    champion = NOBODY.model_copy(update={"version": "3", "answers": answers})
+    result = one(evidence._replace(champion=champion), against="champion", min=0.0)
+    assert (result.state, round(result.value or 0, 3)) == ("failed", -0.1)
+
+
+def test_what_is_failed_outweighs_what_is_inconclusive() -> None:
+    passed, open_, failed = one(rows(196), min=0.9), one(rows(186), min=0.9), one(rows(150), min=0.9)
+    assert overall([passed]) == "passed"
+    assert overall([passed, open_]) == "inconclusive"
+    assert overall([open_, failed, passed]) == "failed"
+
+
+def test_a_gate_says_whether_it_can_be_overridden() -> None:
+    assert one(rows(150), min=0.9).overridable
+    assert not one(rows(150), min=0.9, overridable=False).overridable
 
 
 @pytest.mark.parametrize(
@@ -109,7 +265,7 @@ def test_a_gate_on_the_data_looks_at_the_scrubbed_rows(
     metric: str, bound: dict[str, float], passed: bool, value: float
 ) -> None:
     gate = Gate.model_validate({"metric": metric, "arm": "data", **bound})
-    (result,) = decide(MEASURED, CLEAN, (gate,))
+    (result,) = decide(figures(), (gate,))
     assert (result.passed, result.value) == (passed, value)
 
 
@@ -117,26 +273,33 @@ def test_a_gate_on_the_data_looks_at_the_scrubbed_rows(
     "metric", ["canary_recall", "worst_canary_recall", "second_look", "second_look_names", "exact_match"]
 )
 def test_what_was_not_measured_of_the_data_refuses(metric: str) -> None:
-    (result,) = decide(MEASURED, UNPROVEN, (Gate.model_validate({"metric": metric, "arm": "data", "max": 1e9}),))
+    (result,) = decide(figures(clean=UNPROVEN), (Gate.model_validate({"metric": metric, "arm": "data", "max": 1e9}),))
     assert (result.passed, result.reason) == (False, f"{metric} is missing: refused")
 
 
 def test_a_miss_by_a_hair_shows_the_digits_that_tell_the_numbers_apart() -> None:
-    (result,) = decide(evaluation(accuracy=(0.0, 0.89996)), CLEAN, (Gate(metric="accuracy", min=0.9),))
+    (result,) = decide(figures(evaluation(accuracy=(0.0, 0.89996))), (Gate(metric="accuracy", min=0.9),))
     assert result.reason == "accuracy of tuned 0.89996 is below 0.90000"
 
 
 def test_results_stand_in_the_order_of_the_gates_with_their_numbers() -> None:
     gates = (Gate(metric="exact_match", min=0.9), Gate(metric="nothing", max=1.0))
-    first, second = decide(MEASURED, CLEAN, gates)
+    first, second = decide(figures(), gates)
     assert (first.metric, first.arm, first.min, first.max, first.value) == ("exact_match", "tuned", 0.9, None, 0.412)
     assert (second.metric, second.value) == ("nothing", None)
 
 
 def verdict(tmp_path: Path, *gates: Gate) -> Verdict:
     store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    with store.writing("evaluate", "k") as workspace:
+        pq.write_table(pa.table({"id": ["a"], "slice_source": ["s"]}), workspace.folder / "predictions.parquet")
+        statistic = Statistic("mean", mean_of([1.0, 0.0]).rows)
+        write(workspace.folder / "statistics.parquet", [Sampled("tuned", "accuracy", TEST, statistic)])
+        files = {name: workspace.artifact(f"{name}.parquet") for name in ("predictions", "statistics")}
+        measured = MEASURED.model_copy(update=files)
+        store.commit(workspace, measured, {})
     with store.writing("judge", "k") as workspace:
-        result = judge(MEASURED, CLEAN, gates, workspace=workspace)
+        result = judge(measured, NOBODY, CLEAN, PEOPLE, gates, least=5, workspace=workspace)
         store.commit(workspace, result, {})
     assert store.find("judge", "k", Verdict) == result
     return result
@@ -146,7 +309,8 @@ def test_the_verdict_passes_when_every_gate_does(tmp_path: Path) -> None:
     result = verdict(tmp_path, Gate(metric="exact_match", min=0.4), Gate(metric="exact_match", max=0.5))
     assert result.passed
     assert [gate.reason for gate in result.gates if not gate.passed] == []
-    assert result.parents == (MEASURED.digest, CLEAN.digest)
+    assert len(result.parents) == 4
+    assert result.parents[1:] == (NOBODY.digest, CLEAN.digest, PEOPLE.digest)
 
 
 def test_one_gate_that_refuses_fails_the_verdict_and_is_named(tmp_path: Path) -> None:
@@ -164,7 +328,7 @@ def test_a_recipe_without_gates_passes_with_an_empty_list(tmp_path: Path) -> Non
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_a_gate_passes_exactly_when_its_bound_holds(value: float, bound: float) -> None:
     measured = evaluation(score=(0.0, value))
-    at_least, at_most = decide(measured, CLEAN, (Gate(metric="score", min=bound), Gate(metric="score", max=bound)))
+    at_least, at_most = decide(figures(measured), (Gate(metric="score", min=bound), Gate(metric="score", max=bound)))
     assert at_least.passed == (value >= bound)
     assert at_most.passed == (value <= bound)
     assert all(str(result.metric) in result.reason for result in (at_least, at_most))

@@ -9,9 +9,9 @@ from tasks.progress import cached, finished, is_refusal, listening, report, stag
 from tasks.results import Artifact, CheckedData, GateResult, Recorded, Result, Verdict
 
 FILE = Artifact(path="stage/k/file", sha256="0" * 64, bytes=1)
-PASSED = GateResult(metric="accuracy", arm="tuned", min=0.5, max=None, value=0.9, passed=True, reason="holds")
-HELD = Verdict(key="k", passed=True, gates=(PASSED,))
-REFUSED = Verdict(key="k", passed=False, gates=(PASSED.model_copy(update={"passed": False}),))
+PASSED = GateResult(metric="accuracy", arm="tuned", min=0.5, max=None, value=0.9, state="passed", reason="holds")
+HELD = Verdict(key="k", state="passed", gates=(PASSED,), comparison=FILE)
+REFUSED = Verdict(key="k", state="failed", gates=(PASSED.model_copy(update={"state": "failed"}),), comparison=FILE)
 KEPT = CheckedData(
     key="k",
     rows=(FILE,),

@@ -6,13 +6,16 @@ import pytest
 
 from tasks.results import (
     Adapter,
+    Answers,
     Artifact,
     Base,
     Candidate,
+    ChampionEvaluation,
     CheckedData,
     Count,
     Evaluation,
     GateResult,
+    Metric,
     Prepared,
     RawData,
     Recorded,
@@ -28,8 +31,16 @@ from tasks.summary import summary
 
 KEY = "0123456789abcdef" * 4
 FILE = Artifact(path="stage/k/file", sha256="0" * 64, bytes=51_234)
-HELD = GateResult(metric="accuracy", arm="tuned", min=0.5, max=None, value=0.9, passed=True, reason="holds")
-BROKEN = HELD.model_copy(update={"passed": False})
+HELD = GateResult(metric="accuracy", arm="tuned", min=0.5, max=None, value=0.9, state="passed", reason="holds")
+BROKEN = HELD.model_copy(update={"state": "failed"})
+OPEN = HELD.model_copy(update={"state": "inconclusive"})
+ANSWERS = Answers(
+    predictions=FILE,
+    statistics=FILE,
+    report=FILE,
+    n_rows=3080,
+    metrics=tuple(Metric(arm=arm, name="accuracy", value=1) for arm in ("base", "tuned", "data")),
+)
 SCRUBBED = ScrubbedData(
     key=KEY,
     rows=(FILE,),
@@ -94,11 +105,20 @@ LINES: list[tuple[Result, str]] = [
     (ADAPTER, "300 steps, 303,412 tokens, validation loss 0.143 at step 240"),
     (ADAPTER.model_copy(update={"eval_loss": None}), "300 steps, 303,412 tokens"),
     (
-        Evaluation(key=KEY, predictions=FILE, report=FILE, n_rows=3080, metrics=()),
-        "base and tuned on 3,080 held-out rows",
+        Evaluation(key=KEY, **dict(ANSWERS)),
+        "base, tuned on 3,080 held-out rows",
+    ),
+    (
+        ChampionEvaluation(key=KEY, name="m", version="4", adapter_sha256="0" * 64, answers=ANSWERS),
+        "version 4 on 3,080 held-out rows",
+    ),
+    (
+        ChampionEvaluation(key=KEY, name="m", version=None, adapter_sha256=None, answers=None),
+        "no other model is in production",
     ),
     (Recorded(key=KEY, note=FILE, run_id="1234567890", model_id="m-1"), "MLflow run 12345678"),
-    (Verdict(key=KEY, passed=False, gates=(HELD, HELD, BROKEN)), "2 of 3 gates hold"),
+    (Verdict(key=KEY, state="failed", gates=(HELD, HELD, BROKEN), comparison=FILE), "2 of 3 gates hold"),
+    (Verdict(key=KEY, state="failed", gates=(HELD, OPEN), comparison=FILE), "1 of 2 gates hold, 1 inconclusive"),
     (Report(key=KEY, page=FILE), "51 kB"),
     (CANDIDATE, "demo-candidates version 3"),
     (
@@ -116,5 +136,6 @@ def test_a_result_is_summed_up_in_one_line(result: Result, line: str) -> None:
 
 def test_every_type_of_result_has_a_line_of_its_own() -> None:
     fallback = summary.dispatch(Result)
-    assert [kind.__name__ for kind in Result.__subclasses__() if summary.dispatch(kind) is fallback] == []
+    stages = [kind for kind in Result.__subclasses__() if kind.__module__ == Result.__module__]
+    assert [kind.__name__ for kind in stages if summary.dispatch(kind) is fallback] == []
     assert {type(result) for result, _ in LINES} == set(Result.__subclasses__())

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from conf.schema import METRICS, Arm, Evaluation, Split
-from tasks.artifacts import Store
+from conf.schema import METRICS, PROBE_METRICS, Evaluation, Split
+from tasks.artifacts import Store, Workspace
 from tasks.errors import DataError
-from tasks.evaluate import evaluate_arms
-from tasks.evaluate.arms import held_out_rows, label_set, load_arms, question_of, run_arm
+from tasks.evaluate.arms import Champion, evaluate_arms, evaluate_champion, held_out_rows, label_set
+from tasks.evaluate.contestants import Ring
 from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import answer, inference
+from tasks.evaluate.measure import Held
+from tasks.evaluate.measured import read
+from tasks.evaluate.panel import Asked, Panel
+from tasks.evaluate.slices import QUARTERS
+from tasks.evaluate.statistics import total
 from tasks.progress import Nobody, listening
 from tasks.results import Evaluation as EvaluationResult
 from tasks.rows import Row, completion_of, read_rows, write_rows
@@ -26,22 +33,19 @@ from tests.tasks.evaluate.made import Made
 # peft 0.21 asks transformers 5.23 for an attribute by its old name
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
-CLASSIFICATION = Evaluation(task="classification", max_new_tokens=8, batch_size=5)
+CLASSIFICATION = Evaluation(
+    task="classification", max_new_tokens=8, batch_size=5, shots=0, forgetting=False, safety=False
+)
+
+
+def asked_of(workspace: Workspace, evaluation: Evaluation) -> Asked:
+    return Asked(evaluation, (), Path("nowhere"), "test", Ring(1), workspace)
 
 
 def evaluate(made: Made, key: str, evaluation: Evaluation = CLASSIFICATION) -> EvaluationResult:
     with made.store.writing("evaluate", key) as workspace:
-        result = evaluate_arms(
-            made.split,
-            made.base,
-            made.adapter,
-            PLAIN,
-            MODEL,
-            QUANTIZATION,
-            evaluation,
-            threads=1,
-            workspace=workspace,
-        )
+        asked = asked_of(workspace, evaluation)
+        result = evaluate_arms(made.split, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
         made.store.commit(workspace, result, {})
     return result
 
@@ -66,7 +70,8 @@ def test_the_tuned_arm_knows_what_the_base_does_not(result: EvaluationResult) ->
 
 def test_both_arms_have_every_metric_that_the_schema_names(result: EvaluationResult) -> None:
     for arm in ("base", "tuned"):
-        assert {metric.name for metric in result.metrics if metric.arm == arm} == set(METRICS["classification"])
+        there = {metric.name for metric in result.metrics if metric.arm == arm}
+        assert there == set(METRICS["classification"])
 
 
 def test_every_test_row_is_predicted_by_both_arms_in_the_order_of_ids(made: Made, result: EvaluationResult) -> None:
@@ -76,7 +81,7 @@ def test_every_test_row_is_predicted_by_both_arms_in_the_order_of_ids(made: Made
     assert result.n_rows == len(rows)
     for row in kept:
         source = rows[row["id"]]
-        assert (row["prompt"], row["expected"]) == (question_of(source), completion_of(source))
+        assert (row["prompt"], row["expected"]) == (source["messages"][0]["content"], completion_of(source))
         assert row["tuned_correct"] == (row["tuned"] == row["expected"])
         assert row["base_correct"] == (row["base"] == row["expected"])
 
@@ -106,17 +111,120 @@ def test_the_base_arm_answers_as_a_base_that_never_saw_the_adapter(made: Made, r
 
 
 def test_the_order_of_the_arms_does_not_matter(made: Made) -> None:
+    """Two adapters and none on the same base, switched back and forth; nothing is taken from the cache."""
     with made.store.writing("evaluate", "order") as workspace:
-        loaded = load_arms(made.base, made.adapter, MODEL, QUANTIZATION, 1, workspace)
-        tokenizer = load_tokenizer(workspace.open_folder(made.base.files))
-        rows = held_out_rows(made.split, CLASSIFICATION, workspace)
-        examples = [encode(row["messages"], PLAIN, tokenizer) for row in rows]
-        arms: tuple[Arm, ...] = ("tuned", "base", "tuned")
-        first, base, second = (
-            run_arm(loaded, arm, examples, tokenizer, QUANTIZATION, CLASSIFICATION).token_ids for arm in arms
-        )
-    assert first == second
+        asked = asked_of(workspace, CLASSIFICATION)
+        panel = Panel(made.base, MODEL, PLAIN, QUANTIZATION, asked)
+        examples = panel.encode([row["messages"] for row in held_out_rows(made.split, CLASSIFICATION, workspace)])
+        tuned, alone = workspace.open_folder(made.adapter.files), None
+        other = workspace.folder / "other"
+        shutil.copytree(tuned, other)
+        said = [
+            panel.answers(panel.contestant(folder, f"{number}"), examples, 8, "arm").token_ids
+            for number, folder in enumerate((tuned, alone, other, tuned, alone))
+        ]
+    first, base, same, again, base_again = said
+    assert first == same == again
+    assert base == base_again
     assert first != base
+
+
+def test_what_was_answered_before_is_not_asked_again(made: Made) -> None:
+    heard = Heard()
+    section = CLASSIFICATION.model_copy(update={"max_new_tokens": 7})  # nobody else's
+    first = evaluate(made, "once", section)
+    with listening(heard):
+        second = evaluate(made, "twice", section)
+    assert first.metrics == second.metrics
+    assert not [event for event in heard.told if event[4] in ("base", "tuned")]
+
+
+def test_a_base_that_is_shown_training_rows_is_an_arm_of_its_own(made: Made) -> None:
+    result = evaluate(made, "shots", CLASSIFICATION.model_copy(update={"shots": 3}))
+    shown = json.loads(made.store.open(result.report).read_text())["shots"]
+    train = {row["id"] for row in read_rows([made.store.open(made.split.train.rows)])}
+    assert len(shown) == 3
+    assert set(shown) <= train
+    assert result.value("prompted", "accuracy") is not None
+
+
+@pytest.mark.parametrize("form", ["merged", "merged_4bit"])
+def test_the_form_it_is_served_in_answers_too(made: Made, form: str) -> None:
+    """Merging rounds to 16 or 4 bits: nearly the same answers."""
+    result = evaluate(made, form, CLASSIFICATION.model_copy(update={"served": form}))
+    served, tuned = result.value("served", "accuracy"), result.value("tuned", "accuracy")
+    assert served is not None
+    assert tuned is not None
+    assert abs(served - tuned) < 0.2
+    assert (result.value("base", "accuracy") or 0) < served
+
+
+def test_answers_can_be_held_to_the_labels(made: Made) -> None:
+    result = evaluate(made, "constrained", CLASSIFICATION.model_copy(update={"constrained": True}))
+    assert result.value("base", "valid_label") == 1
+    assert {row["base"] for row in predictions(made, result)} <= set(ANSWERS)
+
+
+def test_every_figure_is_made_of_its_rows(made: Made, result: EvaluationResult) -> None:
+    sampled = {(one.arm, one.metric): one.statistic for one in read(made.store.open(result.statistics))}
+    for metric in result.metrics:
+        if metric.name not in ("latency_seconds_per_row", "leakage", "overfitting_gap"):
+            statistic = sampled[metric.arm, metric.name]
+            assert statistic.rows.shape[0] == result.n_rows
+            assert total(statistic) == pytest.approx(metric.value)
+
+
+def test_each_row_has_its_slices(made: Made, result: EvaluationResult) -> None:
+    for row in predictions(made, result):
+        assert row["slice_label"] == row["label"]
+        assert row["slice_length"] in QUARTERS
+        assert "slice_source" not in row  # all rows come from one
+
+
+def test_a_wrong_answer_has_a_kind_of_failure_and_a_right_one_none(made: Made, result: EvaluationResult) -> None:
+    for row in predictions(made, result):
+        for arm in ("base", "tuned"):
+            assert (row[f"{arm}_failure"] is None) == row[f"{arm}_correct"]
+
+
+def test_a_test_row_that_stands_among_the_training_rows_is_a_leak(made: Made) -> None:
+    leaky = made.split.model_copy(update={"test": made.split.train})
+    with made.store.writing("evaluate", "leaky") as workspace:
+        asked = asked_of(workspace, CLASSIFICATION.model_copy(update={"max_test_rows": 10}))
+        result = evaluate_arms(leaky, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
+        report = json.loads((workspace.folder / "report.json").read_text())
+    assert result.value("data", "leakage") == 1
+    assert {leak["similarity"] for leak in report["leaks"]} == {1.0}
+
+
+def test_base_and_tuned_are_asked_what_has_nothing_to_do_with_the_task(made: Made) -> None:
+    section = CLASSIFICATION.model_copy(
+        update={"forgetting": True, "safety": True, "max_test_rows": 4, "batch_size": 64}
+    )
+    result = evaluate(made, "off-task", section)
+    for arm in ("base", "tuned"):
+        assert {metric.name for metric in result.metrics if metric.arm == arm} >= set(PROBE_METRICS)
+    report = json.loads(made.store.open(result.report).read_text())
+    assert report["off_task"]["tuned"]["forgetting"]
+
+
+def test_the_champion_answers_the_same_rows(made: Made, result: EvaluationResult) -> None:
+    with made.store.writing("champion", "c") as workspace:
+        folder = workspace.open_folder(made.adapter.files)
+        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        found = evaluate_champion(made.split, "m", champion, asked_of(workspace, CLASSIFICATION))
+        made.store.commit(workspace, found, {})
+    assert found.version == "4"
+    assert found.answers is not None
+    assert found.answers.value("champion", "accuracy") == result.value("tuned", "accuracy")
+    rows = pq.read_table(made.store.open(found.answers.predictions)).to_pylist()
+    assert [row["champion"] for row in rows] == [row["tuned"] for row in predictions(made, result)]
+
+
+def test_without_a_champion_nobody_answers(made: Made) -> None:
+    with made.store.writing("champion", "none") as workspace:
+        found = evaluate_champion(made.split, "m", None, asked_of(workspace, CLASSIFICATION))
+    assert (found.version, found.answers) == (None, None)
 
 
 def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: Made, result: EvaluationResult) -> None:
@@ -164,7 +272,7 @@ class Heard(Nobody):
 def test_progress_is_told_in_rows_for_each_arm(made: Made) -> None:
     heard = Heard()
     with listening(heard):
-        result = evaluate(made, "progress")
+        result = evaluate(made, "progress", CLASSIFICATION.model_copy(update={"max_new_tokens": 6}))
     for arm in ("base", "tuned"):
         said = [event for event in heard.told if event[4] == arm]
         assert said[0][1:] == (0, result.n_rows, "rows", arm)
@@ -172,7 +280,7 @@ def test_progress_is_told_in_rows_for_each_arm(made: Made) -> None:
 
 
 def test_free_text_is_measured_by_overlap(made: Made) -> None:
-    result = evaluate(made, "generation", Evaluation(task="generation", max_new_tokens=8))
+    result = evaluate(made, "generation", CLASSIFICATION.model_copy(update={"task": "generation"}))
     assert {metric.name for metric in result.metrics if metric.arm == "tuned"} >= {"rouge_l", "exact_match"}
     assert (result.value("tuned", "rouge_l") or 0) > (result.value("base", "rouge_l") or 0)
 
@@ -209,4 +317,4 @@ def test_the_question_leaves_out_the_system_message() -> None:
         "source": "s",
         "meta": {},
     }
-    assert question_of(row) == "why?"
+    assert Held([row], ()).prompts == ["why?"]

@@ -18,7 +18,7 @@ from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
-from tasks.register import open_run, record_run, register_candidate
+from tasks.register import Judged, open_run, record_run, register_candidate
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
 from tasks.results import Adapter, Base, Candidate, Evaluation, Prepared, Recorded, Verdict
@@ -91,9 +91,7 @@ class House:
                 recipe,
                 self.prepared.split,
                 self.adapter,
-                self.evaluation,
-                verdict,
-                page,
+                Judged(self.evaluation, self.run.champion, self.run.people, verdict, page),
                 recorded,
                 settings=self.settings,
                 workspace=workspace,
@@ -102,8 +100,9 @@ class House:
         return result
 
     def verdict(self, *, passed: bool) -> Verdict:
-        gates = tuple(gate.model_copy(update={"passed": passed}) for gate in self.run.verdict.gates)
-        return self.run.verdict.model_copy(update={"passed": passed, "gates": gates})
+        state = "passed" if passed else "failed"
+        gates = tuple(gate.model_copy(update={"state": state}) for gate in self.run.verdict.gates)
+        return self.run.verdict.model_copy(update={"state": state, "gates": gates})
 
     @property
     def mlflow(self) -> Any:

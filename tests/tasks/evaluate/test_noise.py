@@ -1,0 +1,144 @@
+"""The noise of a figure: what it claims, it must be right about as often as it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import beta, binomtest
+
+from tasks.evaluate.noise import RESAMPLES, holm, noise_of
+from tasks.evaluate.statistics import Statistic, classes_of, mean_of
+
+TOLERANCE = 4 / np.sqrt(RESAMPLES)  # of a quantile in ranks: four standard errors
+
+
+def yes(count: int, of: int) -> Statistic:
+    """`count` rows of `of` are right."""
+    return mean_of([1.0] * count + [0.0] * (of - count))
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 20), (7, 20), (20, 20), (107, 108), (540, 600)])
+def test_the_interval_of_a_share_is_that_of_clopper_and_pearson(right: int, of: int) -> None:
+    low, high = noise_of(yes(right, of)).interval(0.95)
+    if right:
+        assert beta.cdf(low, right, of - right + 1) == pytest.approx(0.025, abs=0.025 * 0.5)
+    else:
+        assert low == 0
+    if right < of:
+        assert beta.cdf(high, right + 1, of - right) == pytest.approx(0.975, abs=0.025 * 0.5)
+    else:
+        assert high == 1
+
+
+def test_ten_of_ten_prove_little() -> None:
+    noise = noise_of(yes(10, 10))
+    holds, _ = noise.against_min(0.9)
+    assert holds == pytest.approx(0.9**10, abs=0.05)
+    assert noise.interval(0.95)[0] < 0.75
+
+
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (12, 2), (3, 9), (40, 38)])
+def test_which_of_two_arms_is_better_is_asked_by_the_exact_test_of_mcnemar(wins: int, losses: int) -> None:
+    same = [1.0] * 50
+    one = mean_of([*same, *[1.0] * wins, *[0.0] * losses])
+    two = mean_of([*same, *[0.0] * wins, *[1.0] * losses])
+    holds, fails = noise_of(one, two).against_min(0)
+    if wins + losses:
+        assert holds == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue)
+        assert fails == pytest.approx(binomtest(wins, wins + losses, alternative="less").pvalue)
+    else:
+        assert (holds, fails) == (1, 1)  # nothing tells them apart
+
+
+def test_a_pair_is_compared_row_by_row() -> None:
+    """Two arms that go wrong on the same rows differ surely, though each alone is as noisy as ever."""
+    generator = np.random.default_rng(0)
+    hard = (generator.random(300) < 0.5).astype(float)
+    better = hard.copy()
+    better[np.flatnonzero(hard == 0)[:12]] = 1
+    difference = noise_of(mean_of(better), mean_of(hard))
+    alone = noise_of(mean_of(better))
+    width = np.subtract(*difference.interval(0.95)[::-1])
+    assert difference.value == pytest.approx(12 / 300)
+    assert width < np.subtract(*alone.interval(0.95)[::-1]) / 2
+    assert difference.against_min(0)[0] < 0.001
+
+
+@pytest.mark.parametrize("truth", [0.3, 0.9])
+def test_an_interval_holds_the_truth_as_often_as_it_says(truth: float) -> None:
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        low, high = noise_of(mean_of((generator.random(60) < truth).astype(float))).interval(0.9)
+        covered += low <= truth <= high
+    assert covered >= 180 - 3 * np.sqrt(18)  # at least nine in ten, by three standard errors
+
+
+def test_the_interval_of_macro_f1_holds_the_truth_as_often_as_it_says() -> None:
+    """Answers are right three times in four, else any class: macro F1 of three even classes is 5/6."""
+    generator = np.random.default_rng(2)
+    truth = 0.75 + 0.25 / 3
+    covered = 0
+    for _ in range(120):
+        expected = generator.integers(0, 3, 150)
+        answered = np.where(generator.random(150) < 0.75, expected, generator.integers(0, 3, 150))
+        low, high = noise_of(Statistic("macro_f1", classes_of(expected.tolist(), answered.tolist(), 3))).interval(0.9)
+        covered += low <= truth <= high
+    assert covered >= 108 - 4 * np.sqrt(10.8)
+
+
+def test_a_bound_that_does_not_hold_is_let_pass_no_more_often_than_asked() -> None:
+    """The truth stands right at the bound: a claim that it is above may be wrong once in twenty."""
+    generator = np.random.default_rng(3)
+    passed = sum(
+        noise_of(mean_of((generator.random(80) < 0.9).astype(float))).against_min(0.9)[0] <= 0.05 for _ in range(300)
+    )
+    assert passed <= 15 + 3 * np.sqrt(15)
+
+
+def test_only_the_named_rows_count() -> None:
+    assert noise_of(yes(10, 20), rows=range(10)).value == 1
+    assert noise_of(yes(10, 20), yes(0, 20), rows=[9, 10]).value == 0.5
+
+
+def test_so_many_rows_would_settle_it() -> None:
+    noise = noise_of(yes(92, 100))
+    assert noise.against_min(0.9)[0] > 0.05
+    needed = noise.rows_needed(0.9, 0.05)
+    # the textbook: ((1.645 √(0.9 · 0.1) + 0.842 √(0.92 · 0.08)) / 0.02)² + 1 / 0.02 = 1353
+    assert needed == pytest.approx(1353, rel=0.1)
+    assert noise.rows_needed(0.92, 0.05) is None
+    farther = noise.rows_needed(0.85, 0.05)
+    assert farther is not None
+    assert farther < 200
+
+
+def test_rows_needed_are_enough_eight_times_in_ten() -> None:
+    generator = np.random.default_rng(4)
+    needed = noise_of(yes(94, 100)).rows_needed(0.9, 0.05)
+    assert needed is not None
+    settled = sum(
+        noise_of(mean_of((generator.random(needed) < 0.94).astype(float))).against_min(0.9)[0] <= 0.05
+        for _ in range(100)
+    )
+    assert 65 <= settled <= 95
+
+
+def test_holm_adjusts_as_holm_did() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert holm([]) == []
+
+
+def test_the_same_rows_always_give_the_same_noise() -> None:
+    assert noise_of(yes(7, 30)).interval(0.95) == noise_of(yes(7, 30)).interval(0.95)
+
+
+def test_a_figure_without_a_scale_that_ends_has_an_interval_too() -> None:
+    generator = np.random.default_rng(5)
+    tokens = generator.integers(5, 30, 200).astype(float)
+    noise = noise_of(Statistic("exp_mean", mean_of((tokens * 0.7).tolist(), tokens.tolist()).rows))
+    assert noise.value == pytest.approx(np.exp(0.7))
+    assert noise.ends is None
+    low, high = noise.interval(0.95)
+    assert low <= noise.value <= high
