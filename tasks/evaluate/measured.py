@@ -1,7 +1,8 @@
 """What the figures of an evaluation are made of, row by row, as a file that a judge can weigh. Never holds a text.
 
 One line a figure: `arm`, `metric`, the `unit` its rows are of (`test`, or a set of probes), the `kind` of
-statistic, and its numbers as a sparse matrix (`indptr`, `indices`, `values`, `parts`). Arms on the same unit stand row by row.
+statistic, and its numbers as a sparse matrix (`indptr`, `indices`, `values`, `parts`). Arms on the same unit stand
+row by row.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Panel:
             name: what a person who watches is told.
             labels: the closed set, where nothing else may be written.
         """
-        allowed = Trie([self._ids_of(label) for label in labels]) if labels else None
+        allowed = closed_set(labels, self.prompt, self.tokenizer)
 
         def answer_new(new: Sequence[Encoded]) -> Answers:
             report(0, len(new), "rows", name)
@@ -108,14 +108,17 @@ class Panel:
         with self._asked.ring.answering(contestant) as model, inference(model.device.type, dtype):
             yield model
 
-    def _ids_of(self, label: str) -> list[int]:
-        """A label as the model has to write it."""
-        messages: list[Message] = [{"role": "user", "content": ""}, {"role": "assistant", "content": label}]
-        return encode(messages, self.prompt, self.tokenizer).completion_ids
-
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
+
+
+def closed_set(labels: Sequence[str], prompt: Prompt, tokenizer: Any) -> Trie | None:
+    """The labels as the model has to write them; None where there are none, and any answer goes."""
+    asked: list[list[Message]] = [
+        [{"role": "user", "content": ""}, {"role": "assistant", "content": label}] for label in labels
+    ]
+    return Trie([encode(messages, prompt, tokenizer).completion_ids for messages in asked]) if asked else None
 
 
 def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:

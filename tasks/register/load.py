@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
-from tasks.evaluate.panel import stop_ids
+from tasks.evaluate.constrain import Trie
+from tasks.evaluate.panel import closed_set, stop_ids
 from tasks.register.record import FILES_TAG, FORM, files_sha256
 from tasks.register.runs import client
 from tasks.results import Base
@@ -30,7 +32,16 @@ from tasks.train.prompts import encode_prompt
 class Answerer:
     """A model that answers rows of the columns that its prompt's template names, greedily and one at a time."""
 
-    def __init__(self, model: Any, tokenizer: Any, prompt: Prompt, quantization: Quantization, limit: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompt: Prompt,
+        quantization: Quantization,
+        limit: int,
+        labels: Sequence[str] = (),
+    ) -> None:
+        self._allowed = closed_set(labels, prompt, tokenizer)
         self._model = model
         self._tokenizer = tokenizer
         self._prompt = prompt
@@ -74,6 +85,7 @@ class Answerer:
                     eos_token_id=sorted(stop_ids(self._model, self._tokenizer)),
                     pad_token_id=self._tokenizer.pad_token_id,
                 ),
+                prefix_allowed_tokens_fn=self._allowed and partial(_next_tokens, self._allowed, ids.shape[1]),
             )
         return str(self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)).strip()
 
@@ -104,7 +116,16 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     frozen = load_base(base_folder, Model.model_validate(form["model"]), quantization, device_of())
     model = PeftModel.from_pretrained(frozen, folder).eval()
     prompt = Prompt.model_validate(form["prompt"])
-    return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"])
+    labels = form.get("labels", ())
+    return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"], labels)
+
+
+def _next_tokens(allowed: Trie, prompt_tokens: int, _batch: int, ids: Any) -> list[int]:
+    """The tokens with which an answer of the closed set can go on; after its end, what generation pads with."""
+    node = allowed.root
+    for token in ids.tolist()[prompt_tokens:]:
+        node = node.get(token, {})
+    return sorted(node) or sorted(allowed.root)
 
 
 def verified_folder(model_uri: str, current: Settings) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from conf.schema import Recipe, digest_of, flat
+from conf.schema import Lora, Recipe, digest_of, flat
 from conf.settings import Settings
 from tasks.artifacts import Workspace, sha256_of
+from tasks.evaluate.arms import label_set
 from tasks.register.runs import client
 from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, SmokeTest
 
@@ -43,7 +45,8 @@ def record_run(
             _log_dataset(recipe, context, side, workspace)
         _log_files(prepared, smoke, adapter, evaluation, workspace)
         mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), LINEAGE)
-        model_id = _log_adapter(recipe, base, adapter, run_id, workspace)
+        labels = label_set(prepared.split, recipe.evaluation, workspace) if recipe.evaluation.constrained else ()
+        model_id = _log_adapter(form(recipe, base, labels), recipe.lora, adapter, run_id, workspace)
         for metric in evaluation.metrics:
             of_model = {"model_id": model_id} if metric.arm == "tuned" else {}
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value, **of_model)
@@ -58,7 +61,7 @@ def record_run(
     )
 
 
-def form(recipe: Recipe, base: Base) -> dict[str, Any]:
+def form(recipe: Recipe, base: Base, labels: Sequence[str] = ()) -> dict[str, Any]:
     """What a reader of the adapter needs to ask it as it was trained and evaluated."""
     return {
         "base": base.model_dump(mode="json"),
@@ -66,6 +69,7 @@ def form(recipe: Recipe, base: Base) -> dict[str, Any]:
         "prompt": recipe.prompt.model_dump(mode="json"),
         "quantization": recipe.quantization.model_dump(mode="json"),
         "max_new_tokens": recipe.evaluation.max_new_tokens,
+        "labels": list(labels),  # what alone it may answer; empty where it is free
     }
 
 
@@ -141,31 +145,31 @@ def _lineage(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evalu
     return {**results, "adapter": adapter.model_dump(mode="json"), "evaluation": evaluation.model_dump(mode="json")}
 
 
-def _log_adapter(recipe: Recipe, base: Base, adapter: Adapter, run_id: str, workspace: Workspace) -> str:
+def _log_adapter(asked: dict[str, Any], lora: Lora, adapter: Adapter, run_id: str, workspace: Workspace) -> str:
     """Log the adapter as a LoggedModel without a flavour: plain safetensors, no pickle, no code. Returns its id."""
     import mlflow
 
     mlflow_client = mlflow.MlflowClient()
     experiment = mlflow_client.get_run(run_id).info.experiment_id
     same = f"tags.`tunegate.adapter_sha256` = '{adapter.weights.sha256}'"
-    form_digest = digest_of(form(recipe, base))
+    form_digest = digest_of(asked)
     for model in mlflow_client.search_logged_models([experiment], same):
         same_form = model.tags.get("tunegate.form_digest") == form_digest  # e.g. other max_new_tokens, other answers
         if same_form and model.source_run_id == run_id and str(model.status) in ("READY", "LoggedModelStatus.READY"):
             return str(model.model_id)
     folder = workspace.folder / "upload"
     folder.mkdir()
-    (folder / FORM).write_text(json.dumps(form(recipe, base), indent=1, sort_keys=True), encoding="utf-8")
+    (folder / FORM).write_text(json.dumps(asked, indent=1, sort_keys=True), encoding="utf-8")
     for file in adapter.files:
         (folder / Path(file.path).name).symlink_to(workspace.open(file))
     logged = mlflow.initialize_logged_model(
         name="adapter",
         source_run_id=run_id,
         model_type="peft-adapter",
-        params={name.removeprefix("lora."): str(value) for name, value in flat(recipe.lora, "lora.").items()},
+        params={name.removeprefix("lora."): str(value) for name, value in flat(lora, "lora.").items()},
         tags={
             "tunegate.adapter_sha256": adapter.weights.sha256,
-            "tunegate.base_sha256": base.source_sha256,
+            "tunegate.base_sha256": asked["base"]["source_sha256"],
             "tunegate.form_digest": form_digest,
             FILES_TAG: files_sha256(folder),
         },
