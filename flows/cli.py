@@ -17,7 +17,7 @@ import click
 
 from conf.load import BadRecipe, load_pii_policy, load_recipe
 from conf.settings import Settings, settings
-from flows import decisions
+from flows import decisions, scorecards
 from flows.decisions import as_json_option, join_platform, prepared, print_json
 from flows.log import log_file
 from tasks.artifacts import Store
@@ -124,7 +124,7 @@ def down() -> None:
     click.echo(f"stopped {stopped} processes" if stopped else "nothing was up")
 
 
-for command in decisions.COMMANDS:
+for command in (*decisions.COMMANDS, scorecards.scorecard):
     commands.add_command(command)
 
 
