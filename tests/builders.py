@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from conf.schema import Lora, Model, Prompt, Quality, Quantization, Training
 from conf.schema import Split as SplitSection
-from tasks.artifacts import Store
-from tasks.results import Base, CheckedData, Split
+from tasks.artifacts import Store, Workspace
+from tasks.results import Base, CheckedData, RawData, ScrubbedData, Split
 from tasks.rows import Row, row_id, write_rejected, write_rows
 from tasks.split import split_rows
 from tests.tiny import tiny_base
@@ -54,26 +56,45 @@ def make_rows(count: int) -> list[Row]:
     return rows
 
 
-def checked_data(store: Store, rows: list[Row], key: str = "checked") -> CheckedData:
+def raw_data(store: Store, rows: Iterable[Row], key: str = "k") -> RawData:
+    """The rows as the ingest stage would leave them."""
+    with store.writing("raw", key) as workspace:
+        return store.commit(workspace, RawData(**_written(workspace, rows), sources=()), {})
+
+
+def scrubbed_data(store: Store, rows: Iterable[Row], key: str = "k") -> ScrubbedData:
+    """The rows as the scrub stage would leave them."""
+    with store.writing("scrub", key) as workspace:
+        result = ScrubbedData(**_written(workspace, rows), entities=(), rows_with_entities=0)
+        return store.commit(workspace, result, {})
+
+
+def checked_data(store: Store, rows: Iterable[Row], key: str = "checked") -> CheckedData:
     """The rows as the check stage would leave them."""
     with store.writing("check", key) as workspace:
-        files, count = write_rows(workspace, rows)
-        rejected, n_rejected, reasons = write_rejected(workspace, [])
         (workspace.folder / "report.json").write_text("{}")
         result = CheckedData(
-            key=key,
-            rows=files,
-            rejected=rejected,
+            **_written(workspace, rows),
             report=workspace.artifact("report.json"),
-            n_rows=count,
-            n_rejected=n_rejected,
-            reasons=reasons,
             expectations_passed=1,
             expectations_failed=0,
             refusals=(),
         )
-        store.commit(workspace, result, {})
-    return result
+        return store.commit(workspace, result, {})
+
+
+def _written(workspace: Workspace, rows: Iterable[Row]) -> dict[str, Any]:
+    """What every result of rows says of them, none rejected."""
+    shards, n_rows = write_rows(workspace, rows)
+    rejected, n_rejected, reasons = write_rejected(workspace, [])
+    return {
+        "key": workspace.key,
+        "rows": shards,
+        "rejected": rejected,
+        "n_rows": n_rows,
+        "n_rejected": n_rejected,
+        "reasons": reasons,
+    }
 
 
 def make_split(store: Store, count: int = 120, section: SplitSection | None = None) -> Split:

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Workspace
@@ -24,7 +25,9 @@ from tasks.scrub import pieces
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.look import Spans, Spread, engine_digest, in_chunks, look_at, looked_at
 from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
-from tasks.scrub.spans import within
+
+if TYPE_CHECKING:
+    from tasks.scrub.operators import Scrubbed
 
 __all__ = ["MAX_CHARACTERS", "PLACEHOLDER", "gone", "identity", "is_keyed", "key_of", "open_cache", "scrub_rows"]
 
@@ -181,7 +184,7 @@ class _RowScrubber:
         self._roles = frozenset(pii.roles)
         self._replacer = Replacer(pii, key_of(cache) if is_keyed(pii) else None)
         self._same_everywhere = "pseudonym" not in pii.entities.values()
-        self._scrubbed: dict[str, tuple[str, tuple[str, ...], str | None]] = {}
+        self._scrubbed: dict[str, Scrubbed] = {}
         self._of_group: dict[str, Numbering] = {}
         self._tally = tally
         self.before, self.after = _Sample(pii.canaries), _Sample(pii.second_look)
@@ -243,26 +246,13 @@ class _RowScrubber:
             return None
         return {**row, "id": row_id(messages), "messages": messages, "label": label} if entities else row
 
-    def _scrub_text(
-        self, text: str, found: Mapping[str, Spans], numbering: Numbering
-    ) -> tuple[str, tuple[str, ...], str | None]:
+    def _scrub_text(self, text: str, found: Mapping[str, Spans], numbering: Numbering) -> Scrubbed:
         """The text as it goes on, the entities in it, and the one that drops its row."""
         known = self._scrubbed.get(text)
         if known is not None:
             return known
         content = pieces.read(text)
-        spans = found[content.seen]
-        new: list[str] = []
-        entities: list[str] = []
-        drops = None
-        for piece in content.pieces if spans else ():
-            value = content.seen[piece.seen_from : piece.seen_to]
-            part = spans if piece.kind == "text" else within(spans, piece.seen_from, piece.seen_to)
-            scrubbed = self._replacer.replace(value, part, numbering)
-            new.append(scrubbed.text)
-            entities.extend(scrubbed.entities)
-            drops = drops or scrubbed.drops
-        result = (pieces.assemble(content, new) if new else text, tuple(entities), drops)
+        result = self._replacer.scrub(content, found[content.seen], numbering)
         if self._same_everywhere:
             if len(self._scrubbed) >= _REMEMBERED_TEXTS:
                 self._scrubbed.clear()

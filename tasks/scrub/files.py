@@ -22,7 +22,7 @@ from tasks.scrub import MAX_CHARACTERS, is_keyed, key_of, open_cache, pieces
 from tasks.scrub.look import Spans, in_chunks, looked_at
 from tasks.scrub.operators import Replacer
 from tasks.scrub.pseudonyms import Numbering
-from tasks.scrub.spans import Found, within
+from tasks.scrub.spans import within
 
 SPANS = "spans"
 FORMATS = (".jsonl", ".csv", ".parquet")
@@ -115,17 +115,12 @@ class _Work:
         def scrub_text(path: str, text: str) -> str:
             content = pieces.read(text)
             spans = found[content.seen]
-            if not spans:
-                return text
-            new = []
-            for piece in content.pieces:
-                part = within(spans, piece.seen_from, piece.seen_to)
-                scrubbed = self._replacer.replace(content.seen[piece.seen_from : piece.seen_to], part, numbering)
-                new.append(scrubbed.text)
-                entities.update(scrubbed.entities)
-                drops.extend([scrubbed.drops] if scrubbed.drops else [])
-                places.extend(_place(path, content, piece, span) for span in part)
-            return pieces.assemble(content, new)
+            scrubbed = self._replacer.scrub(content, spans, numbering)
+            entities.update(scrubbed.entities)
+            drops.extend([scrubbed.drops] if scrubbed.drops else [])
+            if self._spans:
+                places.extend(_places(path, content, spans))
+            return scrubbed.text
 
         if self._spans and SPANS in record:
             raise DataError(f"there is a column {SPANS} already: rename it, or leave out --spans")
@@ -138,14 +133,22 @@ class _Work:
         return {**result, SPANS: places} if self._spans else result
 
 
-def _place(path: str, content: pieces.Content, piece: pieces.Piece, span: Found) -> Record:
-    """A span in the characters of the original field; all of a JSON string that was written with escapes."""
-    start, end = piece.start, piece.end
-    if piece.kind == "json" and content.raw[start] == '"':
-        start, end = start + 1, end - 1
-    if content.raw[start:end] == content.seen[piece.seen_from : piece.seen_to]:
-        start, end = start + span.start, start + span.end
-    return {"field": path, "start": start, "end": end, "entity_type": span.entity, "score": span.score}
+def _places(path: str, content: pieces.Content, found: Spans) -> Iterator[Record]:
+    """Spans in the characters of the original field; all of a JSON string that was written with escapes."""
+    for piece in content.pieces:
+        start, end = piece.start, piece.end
+        if piece.kind == "json" and content.raw[start] == '"':
+            start, end = start + 1, end - 1
+        as_written = content.raw[start:end] == content.seen[piece.seen_from : piece.seen_to]
+        for span in within(found, piece.seen_from, piece.seen_to):
+            place = (start + span.start, start + span.end) if as_written else (start, end)
+            yield {
+                "field": path,
+                "start": place[0],
+                "end": place[1],
+                "entity_type": span.entity,
+                "score": span.score,
+            }
 
 
 def _mapped(path: str, value: Any, change: Any) -> Any:

@@ -88,11 +88,18 @@ def model_digest(model: str) -> str:
     """Sha256 of a model's files; of its `meta.json`, which names version and parts, where it is installed."""
     import importlib.util
 
-    spec = importlib.util.find_spec(model) if model.isidentifier() and model != "tunegate" else None
+    if model == "tunegate":
+        return _our_model()
+    spec = importlib.util.find_spec(model) if model.isidentifier() else None
     if spec and spec.submodule_search_locations:
         return _digest_of_files([Path(spec.submodule_search_locations[0]) / "meta.json"])
-    folder = Path(__file__).parent / "ner" / "model" if model == "tunegate" else Path(model)
-    return _digest_of_files(file for file in folder.rglob("*") if file.is_file())
+    return _digest_of_files(file for file in Path(model).rglob("*") if file.is_file())
+
+
+@cache
+def _our_model() -> str:
+    """Read once: it is 6 MB, and part of the code."""
+    return _digest_of_files((Path(__file__).parent / "ner" / "model").rglob("*"))
 
 
 def _digest_of_files(files: Iterable[Path]) -> str:

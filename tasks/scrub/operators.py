@@ -15,8 +15,9 @@ from presidio_anonymizer import AnonymizerEngine, OperatorConfig, RecognizerResu
 from presidio_anonymizer.operators import Operator, OperatorType
 
 from conf.schema import PiiPolicy
+from tasks.scrub.pieces import Content, assemble
 from tasks.scrub.pseudonyms import KEYED, Numbering, digest_of_value, pseudonym
-from tasks.scrub.spans import Found
+from tasks.scrub.spans import Found, within
 from tasks.scrub.synthetic import Synthesizer
 
 # The field of made-up values that stands in for an entity; a placeholder where there is none.
@@ -122,18 +123,37 @@ class Replacer:
         if key is None and KEYED & set(operators.values()):
             raise ValueError("an operator needs a key, and there is none")
         self._operators = operators
-        self._only_placeholders = set(operators.values()) == {"replace"}
         self._key = key
         self._engine = AnonymizerEngine()
         for operator in (Pseudonym, Surrogate, KeyedHash):
             self._engine.add_anonymizer(operator)
 
+    def scrub(self, content: Content, found: Sequence[Found], numbering: Numbering) -> Scrubbed:
+        """The content with something else at each span that is not kept, piece by piece: JSON stays JSON.
+
+        Args:
+            content: what was looked at.
+            found: what was found in all of it.
+            numbering: of the row or group that it belongs to.
+        """
+        if not found:
+            return Scrubbed(content.raw, (), None)
+        done = [
+            self.replace(
+                content.seen[piece.seen_from : piece.seen_to], within(found, piece.seen_from, piece.seen_to), numbering
+            )
+            for piece in content.pieces
+        ]
+        return Scrubbed(
+            assemble(content, [piece.text for piece in done]),
+            tuple(entity for piece in done for entity in piece.entities),
+            next((piece.drops for piece in done if piece.drops), None),
+        )
+
     def replace(self, text: str, found: Sequence[Found], numbering: Numbering) -> Scrubbed:
         """The text with something else at each span that is not kept."""
         if not found:
             return Scrubbed(text, (), None)
-        if self._only_placeholders:
-            return Scrubbed(_with_placeholders(text, found), tuple(sorted(span.entity for span in found)), None)
         drops = next((span.entity for span in found if self._operators.get(span.entity) == "drop_row"), None)
         going = [span for span in found if self._operators.get(span.entity) != "keep"]
         entities = tuple(sorted(span.entity for span in found))

@@ -18,7 +18,8 @@ from tasks.check.rules import reasons_to_drop
 from tasks.check.suite import evaluate
 from tasks.errors import DataError, GateRefused
 from tasks.results import CheckedData, ScrubbedData
-from tasks.rows import Row, completion_of, prompt_of, read_rows, row_id, write_rejected, write_rows
+from tasks.rows import Row, completion_of, prompt_of, read_rows, row_id
+from tests.builders import scrubbed_data
 
 # Great Expectations 1.24 imports two modules of the standard library that Python 3.11 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:module 'sre_(constants|parse)' is deprecated:DeprecationWarning")
@@ -44,21 +45,7 @@ def row(prompt: str, completion: str = "yes", *, side: str | None = None, system
 def scrubbed(store: Store, rows: Iterable[Row]) -> ScrubbedData:
     """The rows, numbered by line, as the scrub stage would leave them."""
     numbered = [{**row, "meta": {**row["meta"], "line": line}} for line, row in enumerate(rows, start=1)]
-    with store.writing("scrub", "k") as workspace:
-        shards, n_rows = write_rows(workspace, numbered)  # type: ignore[arg-type]
-        rejected, n_rejected, reasons = write_rejected(workspace, [])
-        result = ScrubbedData(
-            key="k",
-            rows=shards,
-            rejected=rejected,
-            n_rows=n_rows,
-            n_rejected=n_rejected,
-            reasons=reasons,
-            entities=(),
-            rows_with_entities=0,
-        )
-        store.commit(workspace, result, {})
-    return result
+    return scrubbed_data(store, numbered)  # type: ignore[arg-type]
 
 
 class Checked:

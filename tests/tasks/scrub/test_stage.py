@@ -19,11 +19,12 @@ from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Store
 from tasks.errors import DataError, ModelError, RecipeError, StoreError
 from tasks.progress import Nobody, listening, stage
-from tasks.results import RawData, ScrubbedData
-from tasks.rows import Row, read_rows, row_id, write_rejected, write_rows
+from tasks.results import ScrubbedData
+from tasks.rows import Row, read_rows, row_id
 from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, identity, scrub_rows
 from tasks.scrub.look import look_at
 from tasks.scrub.spans import Found
+from tests.builders import raw_data
 from tests.tasks.scrub.small import pipeline
 
 
@@ -39,23 +40,6 @@ def row(question: str, answer: str = "yes", *, system: str | None = None, group:
         "source": "tickets.jsonl",
         "meta": {"line": 7, "side": None},
     }
-
-
-def raw_data(store: Store, rows: Iterable[Row]) -> RawData:
-    with store.writing("raw", "k") as workspace:
-        shards, n_rows = write_rows(workspace, rows)
-        rejected, n_rejected, reasons = write_rejected(workspace, [])
-        result = RawData(
-            key="k",
-            rows=shards,
-            rejected=rejected,
-            n_rows=n_rows,
-            n_rejected=n_rejected,
-            reasons=reasons,
-            sources=(),
-        )
-        store.commit(workspace, result, {})
-    return result
 
 
 class Scrubbed:
