@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -85,11 +85,23 @@ def rejection(row: Row, reason: str) -> Rejected:
     return {"source": row["source"], "line": int(line) if line is not None else None, "id": row["id"], "reason": reason}
 
 
+def as_table(rows: Sequence[Row]) -> pa.Table:
+    """The rows in the columns of ROWS."""
+    return pa.Table.from_pylist([{**row, "meta": json.dumps(row["meta"], sort_keys=True)} for row in rows], schema=ROWS)
+
+
+def as_rows(table: pa.Table) -> Iterator[Row]:
+    """The rows of a table in the columns of ROWS, in order."""
+    for record in table.to_pylist():
+        record["meta"] = json.loads(record["meta"])
+        yield cast(Row, record)
+
+
 class RowWriter:
     """One Parquet file of rows, written in batches so that memory holds one batch; use as a context manager."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, ROWS, compression="zstd")
+        self._writer = _writer(path)
         self._batch: list[Row] = []
 
     def __enter__(self) -> RowWriter:
@@ -109,8 +121,7 @@ class RowWriter:
             self._flush()
 
     def _flush(self) -> None:
-        records = [{**row, "meta": json.dumps(row["meta"], sort_keys=True)} for row in self._batch]
-        self._writer.write_table(pa.Table.from_pylist(records, schema=ROWS))
+        self._writer.write_table(as_table(self._batch))
         self._batch.clear()
 
 
@@ -119,19 +130,52 @@ def write_rows(workspace: Workspace, rows: Iterable[Row], name: str = "rows") ->
 
     Memory holds one batch at a time. No rows give one empty shard.
     """
+    remaining = iter(rows)
+    batches = takewhile(bool, (list(islice(remaining, size)) for size in _batch_sizes()))
+    return write_tables(workspace, map(as_table, batches), name)
+
+
+def write_tables(
+    workspace: Workspace, tables: Iterable[pa.Table], name: str = "rows"
+) -> tuple[tuple[Artifact, ...], int]:
+    """As `write_rows`; the same rows give the same bytes, however they are cut into tables."""
     names: list[str] = []
     total = 0
-    remaining = iter(rows)
-    while not names or (total and total % SHARD_ROWS == 0):
-        first = next(remaining, None)
-        if first is None and names:
-            break
+    batches = _in_batches(tables)
+    a_shard = -(-SHARD_ROWS // BATCH_ROWS)
+    while (first := next(batches, None)) is not None or not names:
         names.append(f"{name}-{len(names):05d}.parquet")
-        with RowWriter(workspace.folder / names[-1]) as writer:
-            for row in [] if first is None else chain([first], islice(remaining, SHARD_ROWS - 1)):
-                writer.write(row)
-                total += 1
+        with _writer(workspace.folder / names[-1]) as writer:
+            for batch in [] if first is None else chain([first], islice(batches, a_shard - 1)):
+                writer.write_table(batch)
+                total += batch.num_rows
     return tuple(workspace.artifact(file) for file in names), total
+
+
+def _writer(path: Path) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, ROWS, compression="zstd")
+
+
+def _batch_sizes() -> Iterator[int]:
+    """How many rows each batch holds: as many as there may be, and the rest at the end of a shard."""
+    while True:
+        for start in range(0, SHARD_ROWS, BATCH_ROWS):
+            yield min(BATCH_ROWS, SHARD_ROWS - start)
+
+
+def _in_batches(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    waiting: list[pa.Table] = []
+    sizes = _batch_sizes()
+    size, have = next(sizes), 0
+    for table in tables:
+        waiting.append(table)
+        have += table.num_rows
+        while have >= size:
+            together = pa.concat_tables(waiting)
+            yield together.slice(0, size).combine_chunks()
+            waiting, have, size = [together.slice(size)], have - size, next(sizes)
+    if have:
+        yield pa.concat_tables(waiting).combine_chunks()
 
 
 def write_rejected(workspace: Workspace, rejected: Iterable[Rejected]) -> tuple[Artifact, int, tuple[Count, ...]]:
@@ -149,9 +193,45 @@ def write_rejected(workspace: Workspace, rejected: Iterable[Rejected]) -> tuple[
 
 def read_rows(files: Iterable[Path]) -> Iterator[Row]:
     """The rows of the shards, in order, one batch in memory at a time."""
+    for table in read_tables(files):
+        yield from as_rows(table)
+
+
+def read_tables(files: Iterable[Path]) -> Iterator[pa.Table]:
+    """As `read_rows`, in tables of at most BATCH_ROWS."""
     for file in files:
         with pq.ParquetFile(file) as parquet:
             for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                for record in batch.to_pylist():
-                    record["meta"] = json.loads(record["meta"])
-                    yield cast(Row, record)
+                yield pa.Table.from_batches([batch])
+
+
+def shards_of(first: int, count: int) -> range:
+    """The numbers of the shards in which so many rows stand, one at least, from the one of that number (from 0) on."""
+    return range(first // SHARD_ROWS, (first + count - 1) // SHARD_ROWS + 1)
+
+
+class RowReader:
+    """Any rows of the shards that `write_rows` wrote, by their number; memory holds two batches at a time."""
+
+    def __init__(self, open_shard: Callable[[int], Path], columns: Sequence[str]) -> None:
+        self._open_shard = open_shard
+        self._columns = list(columns)
+        self._batches: dict[tuple[int, int], pa.Table] = {}
+
+    def read(self, first: int, count: int) -> pa.Table:
+        """So many rows, from the one of that number (from 0) on."""
+        parts: list[pa.Table] = []
+        while count:
+            shard, row = divmod(first, SHARD_ROWS)
+            batch, row = divmod(row, BATCH_ROWS)
+            parts.append(self._batch(shard, batch).slice(row, count))
+            first, count = first + parts[-1].num_rows, count - parts[-1].num_rows
+        return pa.concat_tables(parts)
+
+    def _batch(self, shard: int, batch: int) -> pa.Table:
+        found = self._batches.pop((shard, batch), None)
+        if found is None:
+            with pq.ParquetFile(self._open_shard(shard)) as parquet:
+                found = parquet.read_row_group(batch, self._columns)
+        self._batches = dict([*list(self._batches.items())[-1:], ((shard, batch), found)])
+        return found

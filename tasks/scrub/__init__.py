@@ -8,22 +8,39 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from conf.schema import Pii, PiiPolicy
+import pyarrow as pa
+
+import tasks.rows
+from conf.schema import Pii, PiiPolicy, digest_of
 from tasks.artifacts import Workspace
 from tasks.errors import DataError
 from tasks.progress import report
 from tasks.results import Count, RawData, Recall, ScrubbedData
-from tasks.rows import Message, Rejected, Row, read_rows, rejection, row_id, write_rejected, write_rows
+from tasks.rows import (
+    ROWS,
+    Message,
+    Rejected,
+    Row,
+    as_rows,
+    as_table,
+    read_tables,
+    rejection,
+    row_id,
+    write_rejected,
+    write_tables,
+)
 from tasks.scrub import pieces
+from tasks.scrub.blocks import CHANGED, BlockIndex, Counts, Past, gathered, in_blocks
 from tasks.scrub.cache import SpanCache
-from tasks.scrub.look import Spans, Spread, engine_digest, in_chunks, look_at, looked_at
+from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
 from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
 
 if TYPE_CHECKING:
@@ -62,6 +79,18 @@ def identity(pii: Pii, cache: Path) -> list[str]:
     return found
 
 
+def _outcome(pii: Pii, cache: Path) -> str:
+    """Sha256 (64 hex digits) of all that decides what becomes of a row."""
+    return digest_of(
+        {
+            "identity": identity(pii, cache),
+            "asked": pii.model_dump(mode="json", include={"entities", "pseudonym_scope", "roles"}),
+            "rows": hashlib.sha256(Path(tasks.rows.__file__).read_bytes()).hexdigest(),
+            "libraries": {library: version(library) for library in ("faker", "presidio-anonymizer")},
+        }
+    )
+
+
 def gone(policy: PiiPolicy) -> tuple[str, ...]:
     """The entities of which nothing that looks real may be left: neither kept nor replaced by a made-up value."""
     left = {"keep", "surrogate"}
@@ -84,7 +113,8 @@ def scrub_rows(
 
     The label is scrubbed where answers are, since it is one. Group, source and meta stay; the id follows from the
     scrubbed messages. Content that is JSON is looked at whole, field names included, and stays valid JSON: its values
-    are scrubbed one by one. Equal texts are looked at once, in this run or one before. `entities` counts finds over
+    are scrubbed one by one. Equal texts are looked at once, in this run or one before, and rows that an earlier run
+    scrubbed among the same neighbours are taken from its result, to the same bytes. `entities` counts finds over
     all rows read, those left by `keep` included, and so does `rows_with_entities`; a row is rejected as
     `pii_<entity>` where the operator is `drop_row`, and as `too_long_to_scrub` above MAX_CHARACTERS, without its id,
     which is a digest of what it says.
@@ -104,11 +134,17 @@ def scrub_rows(
     """
     tally = _Tally()
     files = [workspace.open(shard) for shard in raw.rows]
-    scrubbing = _RowScrubber(pii, workspace.store.cache, tally)
-    with closing(open_cache(pii, workspace.store.cache)) as cache:
-        chunks = ((rows, scrubbing.texts(rows)) for rows in in_chunks(read_rows(files), _ROWS_AT_ONCE))
+    store = workspace.store
+    with (
+        closing(open_cache(pii, store.cache)) as cache,
+        closing(BlockIndex(store, _outcome(pii, store.cache), key_of(store.cache))) as index,
+    ):
+        scrubbing = _RowScrubber(pii, store.cache, index, tally)
+        blocks = map(scrubbing.looked_up, gathered(in_blocks(read_tables(files)), _ROWS_AT_ONCE))
+        chunks = ((some, scrubbing.texts(some)) for some in blocks)
         looked = looked_at(chunks, raw.n_rows, pii, cache, processes=processes, spread=spread)
-        rows, n_rows = write_rows(workspace, scrubbing.scrubbed(looked, raw.n_rows))
+        rows, n_rows = write_tables(workspace, scrubbing.scrubbed(looked, raw.n_rows))
+        index.remember(rows)
     rejected, n_rejected, reasons = write_rejected(workspace, tally.rejected)
     if not n_rows:
         counts = ", ".join(f"{count.name} {count.count:,}" for count in reasons) or "there was none to begin with"
@@ -144,14 +180,20 @@ class _Sample:
     """The texts of so many rows: those with the lowest ids, which are hashes, so that the choice favours nothing."""
 
     size: int
+    text_of: Callable[[Row], str]
     _kept: list[tuple[str, str]] = field(default_factory=list)
+    _highest: str | None = None
 
-    def offer(self, row: Row, text: str) -> None:
-        """Keep the row's text for now."""
-        if self.size:
-            self._kept.append((row["id"], text))
-            if len(self._kept) > 4 * self.size:
-                self._kept = sorted(self._kept)[: self.size]
+    def offer(self, rows: pa.Table) -> None:
+        """Keep the texts of those rows that may be among the lowest."""
+        if not self.size:
+            return
+        ids = rows["id"].to_pylist()
+        low = [number for number, row_id in enumerate(ids) if self._highest is None or row_id <= self._highest]
+        self._kept += [(row["id"], self.text_of(row)) for row in as_rows(rows.take(low))] if low else []
+        if len(self._kept) > 4 * self.size:
+            self._kept = sorted(self._kept)[: self.size]
+            self._highest = self._kept[-1][0]
 
     @property
     def texts(self) -> list[str]:
@@ -174,37 +216,91 @@ def _second_look(texts: list[str], pii: Pii) -> tuple[Count, ...]:
     return tuple(Count(name=name, count=count) for name, count in sorted(look_again(texts, gone(pii)).items()))
 
 
-class _RowScrubber:
-    """Rows and the spans of their texts in, scrubbed rows out; those that are dropped go to the tally."""
+class _Block(NamedTuple):
+    """Some rows as they were read: what an earlier run made of them or, where none did, the rows themselves."""
 
-    def __init__(self, pii: Pii, cache: Path, tally: _Tally) -> None:
+    table: pa.Table
+    digest: bytes
+    past: Past | None
+    rows: list[Row]
+
+
+class _RowScrubber:
+    """Blocks of rows and the spans of their texts in, scrubbed rows out; those that are dropped go to the tally."""
+
+    def __init__(self, pii: Pii, cache: Path, index: BlockIndex, tally: _Tally) -> None:
         from tasks.scrub.operators import Replacer
 
         self._pii = pii
         self._roles = frozenset(pii.roles)
         self._replacer = Replacer(pii, key_of(cache) if is_keyed(pii) else None)
         self._same_everywhere = "pseudonym" not in pii.entities.values()
+        # whether what becomes of a row depends on no row of another block
+        self._each_alone = self._same_everywhere or pii.pseudonym_scope == "record"
+        self._index = index
         self._scrubbed: dict[str, Scrubbed] = {}
         self._of_group: dict[str, Numbering] = {}
         self._tally = tally
-        self.before, self.after = _Sample(pii.canaries), _Sample(pii.second_look)
+        self.before, self.after = _Sample(pii.canaries, self._text_of), _Sample(pii.second_look, self._text_of)
 
-    def texts(self, rows: Iterable[Row]) -> list[str]:
+    def looked_up(self, tables: Sequence[pa.Table]) -> list[_Block]:
+        """The blocks, with what an earlier run made of them."""
+        digests = [self._index.digest(table) for table in tables]
+        known = self._index.known(digests) if self._each_alone else {}
+        return [
+            _Block(table, digest, known.get(digest), [] if digest in known else list(as_rows(table)))
+            for table, digest in zip(tables, digests, strict=True)
+        ]
+
+    def texts(self, blocks: Iterable[_Block]) -> list[str]:
         """What is looked at in the rows."""
-        return [pieces.read(text).seen for row in rows if not self._too_long(row) for text in self._contents(row)]
+        rows = (row for block in blocks for row in block.rows if not self._too_long(row))
+        return [pieces.read(text).seen for row in rows for text in self._contents(row)]
 
-    def scrubbed(self, looked: Iterable[tuple[list[Row], Mapping[str, Spans]]], total: int) -> Iterator[Row]:
+    def scrubbed(self, looked: Iterable[tuple[list[_Block], Mapping[str, Spans]]], total: int) -> Iterator[pa.Table]:
         """The rows that stay, in order."""
-        done, began = 0, time.monotonic()
-        for rows, found in looked:
-            for row in rows:
-                scrubbed = self._scrub_row(row, found)
-                if scrubbed is not None:
-                    self.before.offer(row, "\n".join(self._contents(row)))
-                    self.after.offer(scrubbed, "\n".join(self._contents(scrubbed)))
-                    yield scrubbed
-            done += len(rows)
+        done, written, began = 0, 0, time.monotonic()
+        for blocks, found in looked:
+            noted = []
+            for block in blocks:
+                changed, counts = self._from_past(block.past) if block.past else self._anew(block.rows, found)
+                self._count(block.table, counts)
+                kept = _without(block.table, counts.dropped)
+                scrubbed = kept if changed is None else _with(kept, changed)
+                self.before.offer(kept)
+                self.after.offer(scrubbed)
+                yield scrubbed
+                noted.append((block.digest, written, scrubbed.num_rows, counts))
+                written += scrubbed.num_rows
+                done += block.table.num_rows
+            if self._each_alone:
+                self._index.note(noted)
             report(done, total, "rows", f"{done / max(time.monotonic() - began, 1e-3):,.0f} rows/s")
+
+    def _from_past(self, past: Past) -> tuple[pa.Table | None, Counts]:
+        """The changed columns of the rows that stay, or None where nothing changed; and what was counted."""
+        return (self._index.read(past) if past.rows and past.counts.rows_with_entities else None), past.counts
+
+    def _anew(self, rows: list[Row], found: Mapping[str, Spans]) -> tuple[pa.Table | None, Counts]:
+        entities = Counter[str]()
+        counts = Counts(entities, 0, [])
+        kept = []
+        for number, row in enumerate(rows):
+            new, names, reason = self._scrub_row(row, found)
+            entities.update(names)
+            counts = counts._replace(rows_with_entities=counts.rows_with_entities + bool(names))
+            if reason:
+                counts.dropped.append((number, reason))
+            else:
+                kept.append(new)
+        return (as_table(kept) if kept and counts.rows_with_entities else None), counts
+
+    def _count(self, rows: pa.Table, counts: Counts) -> None:
+        self._tally.entities.update(counts.entities)
+        self._tally.rows_with_entities += counts.rows_with_entities
+        for number, reason in counts.dropped:
+            (row,) = as_rows(rows.slice(number, 1))
+            self._tally.rejected.append({**rejection(row, reason), "id": None})
 
     def _contents(self, row: Row) -> Iterator[str]:
         for message in row["messages"]:
@@ -216,11 +312,13 @@ class _RowScrubber:
     def _too_long(self, row: Row) -> bool:
         return any(len(m["content"]) > MAX_CHARACTERS for m in row["messages"] if m["role"] in self._roles)
 
-    def _scrub_row(self, row: Row, found: Mapping[str, Spans]) -> Row | None:
-        """The row as it goes on, or None where it is rejected."""
+    def _text_of(self, row: Row) -> str:
+        return "\n".join(self._contents(row))
+
+    def _scrub_row(self, row: Row, found: Mapping[str, Spans]) -> tuple[Row, list[str], str | None]:
+        """The row as it goes on, the entities in it, and why it does not go on."""
         if self._too_long(row):
-            self._tally.rejected.append({**rejection(row, "too_long_to_scrub"), "id": None})
-            return None
+            return row, [], "too_long_to_scrub"
         numbering = Numbering() if self._pii.pseudonym_scope == "record" else self._group(row["group"])
         entities: list[str] = []
         drops: list[str] = []
@@ -228,23 +326,21 @@ class _RowScrubber:
         def scrub(text: str) -> str:
             if not text:
                 return text
-            new, names, dropping = self._scrub_text(text, found, numbering)
-            entities.extend(names)
-            if dropping:
-                drops.append(dropping)
-            return new
+            scrubbed = self._scrub_text(text, found, numbering)
+            entities.extend(scrubbed.entities)
+            if scrubbed.drops:
+                drops.append(scrubbed.drops)
+            return scrubbed.text
 
         messages: list[Message] = [
             {"role": m["role"], "content": scrub(m["content"])} if m["role"] in self._roles else m
             for m in row["messages"]
         ]
         label = scrub(row["label"]) if row["label"] and "assistant" in self._roles else row["label"]
-        self._tally.entities.update(entities)
-        self._tally.rows_with_entities += bool(entities)
-        if drops:
-            self._tally.rejected.append({**rejection(row, f"pii_{drops[0].lower()}"), "id": None})
-            return None
-        return {**row, "id": row_id(messages), "messages": messages, "label": label} if entities else row
+        reason = f"pii_{drops[0].lower()}" if drops else None
+        if not entities:
+            return row, entities, reason
+        return {**row, "id": row_id(messages), "messages": messages, "label": label}, entities, reason
 
     def _scrub_text(self, text: str, found: Mapping[str, Spans], numbering: Numbering) -> Scrubbed:
         """The text as it goes on, the entities in it, and the one that drops its row."""
@@ -261,3 +357,16 @@ class _RowScrubber:
 
     def _group(self, group: str) -> Numbering:
         return self._of_group.setdefault(group, Numbering())
+
+
+def _without(rows: pa.Table, dropped: Sequence[tuple[int, str]]) -> pa.Table:
+    if not dropped:
+        return rows
+    numbers = {number for number, _ in dropped}
+    return rows.filter([number not in numbers for number in range(rows.num_rows)])
+
+
+def _with(rows: pa.Table, changed: pa.Table) -> pa.Table:
+    """The rows with the CHANGED columns of others."""
+    columns = [(changed if name in CHANGED else rows)[name] for name in ROWS.names]
+    return pa.Table.from_arrays(columns, schema=ROWS)

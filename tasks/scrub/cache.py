@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tasks.errors import StoreError
@@ -31,20 +31,11 @@ class SpanCache:
     """
 
     def __init__(self, folder: Path, engine: str, key: bytes) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = folder / f"{engine[:32]}.sqlite"
         self._key = key
-        try:
-            self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")  # a lost last batch is looked at again
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS found (text BLOB PRIMARY KEY, spans TEXT) WITHOUT ROWID"
-            )
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
-        os.utime(self._file)  # one that is only read is in use too
-        _forget_the_oldest(folder, self._file)
+        self._connection = open_database(
+            folder / f"{engine[:32]}.sqlite",
+            "CREATE TABLE IF NOT EXISTS found (text BLOB PRIMARY KEY, spans TEXT) WITHOUT ROWID",
+        )
 
     def digest(self, text: str) -> bytes:
         """What stands for a text."""
@@ -64,14 +55,45 @@ class SpanCache:
     def add(self, found: Mapping[bytes, Sequence[Found]]) -> None:
         """Keep what was found, all or nothing."""
         rows = [(digest, json.dumps(spans, separators=(",", ":")) if spans else "") for digest, spans in found.items()]
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
+        with all_or_nothing(self._connection) as cursor:
             cursor.executemany("INSERT OR REPLACE INTO found VALUES (?, ?)", rows)
-            cursor.execute("COMMIT")
 
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
+
+
+def open_database(file: Path, *tables: str) -> sqlite3.Connection:
+    """A file that two runs may use at once and a kill leaves whole, in a folder for its owner alone.
+
+    Raises:
+        StoreError: it is no such file.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        connection = sqlite3.connect(file, timeout=60, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # what a lost last batch held is made again
+        for table in tables:
+            connection.execute(table)
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"{file}: not a usable cache ({error}); delete it") from error
+    os.utime(file)  # one that is only read is in use too
+    _forget_the_oldest(file.parent, file)
+    return connection
+
+
+@contextmanager
+def all_or_nothing(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
+    """What is written within stands whole or not at all, and nobody else writes meanwhile."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            yield cursor
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+        cursor.execute("COMMIT")
 
 
 def _forget_the_oldest(folder: Path, current: Path) -> None:
