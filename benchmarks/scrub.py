@@ -1,9 +1,9 @@
-"""How fast personal values go: `python -m benchmarks.scrub`, about eight minutes on 2 cores.
+"""How fast personal values go: `python -m benchmarks.scrub`, about ten minutes on 2 cores.
 
 Side by side in one run, on the same rows and the same cores: a loop over stock Presidio's `AnalyzerEngine.analyze`, its
 `BatchAnalyzerEngine` in as many processes as there are cores, and the scrub stage, files and cache included. Unique
 short texts, chats whose system prompts and turns repeat, and the same rows again with one new in a hundred. With
-`--full`, `--rows` of them (a million) for time and memory.
+`--full` only that: `--rows` of them (a million) for time and memory, with the canaries and the second look of a recipe.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import random
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +27,7 @@ from benchmarks.figures import Figure, show
 from conf.load import load_pii_policy
 from conf.schema import Pii
 from tasks.artifacts import Store
+from tasks.progress import Nobody, listening
 from tasks.results import RawData
 from tasks.rows import Message, Row, row_id, write_rejected, write_rows
 from tasks.scrub import scrub_rows
@@ -43,9 +44,13 @@ SHORT_CHARACTERS = 250
 
 def short_texts(count: int, seed: int = 1) -> list[list[str]]:
     """So many different texts, one a row: sentences of our templates that are short, with their own values."""
+    return [[text] for text in islice(dict.fromkeys(_short(2 * count, seed)), count)]
+
+
+def _short(count: int, seed: int) -> Iterator[str]:
+    """At least so many short texts; some come twice."""
     templates = [template for template in read_templates(TEMPLATES) if len(template.text) < SHORT_CHARACTERS]
-    made = (text.text for text in filled(templates, Synthesizer(seed), 1 + 2 * count // len(templates)))
-    return [[text] for text in list(dict.fromkeys(made))[:count]]
+    return (text.text for text in filled(templates, Synthesizer(seed), 1 + count // len(templates)))
 
 
 def chats(count: int, seed: int = 2) -> list[list[str]]:
@@ -71,21 +76,27 @@ def stock_batches(texts: Sequence[Sequence[str]]) -> float:
     return _seconds(lambda: list(batch.analyze_iterator(flat, language="en", batch_size=256, n_process=CORES)))
 
 
-def ours(rows: Sequence[Sequence[str]], home: Path, processes: int = CORES) -> float:
-    """Seconds of the scrub stage over rows in the store, under the strict policy, with the cache in `home`."""
-    pii = Pii(**load_pii_policy("pii-strict").model_dump(), canaries=0, second_look=0)
+def ours(rows: Iterable[Sequence[str]], home: Path) -> float:
+    """Seconds of the scrub stage over rows in the store, under the strict policy, with the cache in `home`.
+
+    Without canaries and second look: how long they take depends on no rows.
+    """
     store = Store(str(home / "store"), home / "cache")
-    raw = _raw(store, rows, f"raw-{time.monotonic_ns()}")
+    return _scrub(store, _raw(store, rows), canaries=0, second_look=0)
+
+
+def _scrub(store: Store, raw: RawData, **looks: int) -> float:
+    pii = Pii(**load_pii_policy("pii-strict").model_dump(), **looks)
 
     def scrub() -> None:
-        key = f"scrub-{time.monotonic_ns()}"
-        with store.writing("scrub", key) as workspace:
-            store.commit(workspace, scrub_rows(raw, pii, workspace=workspace, processes=processes), {})
+        with store.writing("scrub", raw.key) as workspace:
+            store.commit(workspace, scrub_rows(raw, pii, workspace=workspace, processes=CORES), {})
 
     return _seconds(scrub)
 
 
-def _raw(store: Store, texts: Sequence[Sequence[str]], key: str) -> RawData:
+def _raw(store: Store, texts: Iterable[Sequence[str]]) -> RawData:
+    key = str(time.monotonic_ns())
     with store.writing("raw", key) as workspace:
         rows, n_rows = write_rows(workspace, (_row(row, number) for number, row in enumerate(texts)))
         rejected, n_rejected, reasons = write_rejected(workspace, [])
@@ -133,48 +144,68 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-@contextmanager
-def _peak_memory() -> Iterator[list[float]]:
-    """The most resident memory of this process and its children at once, in GB, sampled each half second."""
-    peak, done = [0.0], threading.Event()
+class _Watch(Nobody):
+    """Prints how far the stage is, and keeps when it had done how many rows, and the most memory that was in use."""
 
-    def watch() -> None:
-        while not done.wait(0.5):
-            total = 0
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, float]] = [(0, time.perf_counter())]
+        self.peak_gb = self.of_this_process = 0.0
+        self._done = threading.Event()
+
+    def __enter__(self) -> _Watch:
+        self._watcher = threading.Thread(target=self._measure)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._watcher.join()
+
+    def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None:  # noqa: ARG002
+        now = time.perf_counter()
+        if total and int(20 * done / total) > int(20 * self.heard[-1][0] / total):
+            left = (total - done) * (now - self.heard[0][1]) / done
+            print(f"  {done:,.0f} of {total:,.0f} rows, {note}, {left:,.0f} s left, {self.peak_gb:.2f} GB", flush=True)
+        self.heard.append((done, now))
+
+    def rates(self) -> list[float]:
+        """Rows a second in each quarter."""
+        total = self.heard[-1][0]
+        ends = [next(i for i, (done, _) in enumerate(self.heard) if done >= total * q / 4) for q in range(5)]
+        pairs = [(self.heard[a], self.heard[b]) for a, b in pairwise(ends)]
+        return [(done - before) / (now - then) for (before, then), (done, now) in pairs]
+
+    def _measure(self) -> None:
+        """Resident memory of this process and its children at once, each half second; shared pages count for each."""
+        while not self._done.wait(0.5):
+            sizes = []
             for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
                 try:
-                    total += process.memory_info().rss
+                    sizes.append(process.memory_info().rss / 1e9)
                 except psutil.Error:
                     continue
-            peak[0] = max(peak[0], total / 1e9)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        done.set()
-        watcher.join()
+            self.peak_gb = max(self.peak_gb, sum(sizes))
+            self.of_this_process = max(self.of_this_process, sizes[0])
 
 
 def main() -> None:
     """Print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON line at the end")
-    parser.add_argument("--full", action="store_true", help="also --rows rows, for time and memory")
+    parser.add_argument("--full", action="store_true", help="time and memory of --rows rows, and nothing else")
     parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()
     logging.getLogger("presidio-analyzer").setLevel(logging.CRITICAL)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        start_up = ours(short_texts(CORES * 3000, seed=99)[:6100], home / "start") * 0  # libraries into memory
-        figures += _compared("unique short texts", short_texts(40_000), 1500, 8, home)
-        figures += _compared("chats that repeat", chats(12_000), 400, 20, home)
-        figures += _grown(home)
         if given.full:
             figures += _many(given.rows, home)
-    del start_up
+        else:
+            ours(short_texts(CORES * 3000, seed=99)[:6100], home / "start")  # libraries into memory
+            figures += _compared("unique short texts", short_texts(40_000), 1500, 8, home)
+            figures += _compared("chats that repeat", chats(12_000), 400, 20, home)
+            figures += _grown(30_000, home)
     show("scrub", figures, as_json=given.json)
 
 
@@ -195,32 +226,53 @@ def _compared(name: str, rows: list[list[str]], some: int, goal: float, home: Pa
     ]
 
 
-def _grown(home: Path) -> list[Figure]:
-    """One row in a hundred is new: against the cold time without the seconds that starting takes."""
-    rows = chats(30_000, seed=5)
+def _grown(count: int, home: Path) -> list[Figure]:
+    """One row in a hundred is new, after the others or strewn among them; the engine is in memory: start-up aside."""
+    new = count // 100
+    made = chats(count + 6 * new, seed=5)
+    rows, parts = made[:count], [made[start : start + new] for start in range(count, len(made), new)]
+    ours(chats(10, seed=7), home / "start-up")  # where few texts are new they are read in this process
     cold = ours(rows, home / "grown")
-    grown = [*rows[300:], *chats(300, seed=6)]
-    warm = ours(grown, home / "grown")
-    empty = ours(grown, home / "grown")  # nothing new at all: what starting and writing take
-    print(f"grown data: cold {cold:.1f} s, 1 % new {warm:.1f} s, nothing new {empty:.1f} s", flush=True)
-    start = ours(chats(300, seed=7), home / "start-up")
-    share = (warm - start) / (cold - start)
-    return [Figure("1 % new rows: share of the cold time, start-up taken off both", share, 0.03, "", False)]
+    shares: dict[str, list[float]] = {"after the others": [], "strewn among them": []}
+    for again, (after, among) in enumerate(zip(parts[::2], parts[1::2], strict=True)):
+        shares["after the others"].append(ours([*rows, *after], home / "grown") / cold)
+        shares["strewn among them"].append(ours(_strewn(rows, among, seed=again), home / "grown") / cold)
+    nothing = ours(rows, home / "grown") / cold
+    print(f"grown data: cold {cold:.1f} s, nothing new {nothing:.4f} of it, 1 % new {shares}", flush=True)
+    return [
+        Figure(f"{count:,} chats, nothing new: share of the cold time", nothing),
+        *(
+            Figure(f"1 % new {where}: share of the cold time (to {max(of_it):.3f})", median(of_it), 0.03, "", False)
+            for where, of_it in shares.items()
+        ),
+    ]
+
+
+def _strewn(rows: list[list[str]], new: list[list[str]], seed: int) -> list[list[str]]:
+    rng = random.Random(seed)  # noqa: S311
+    places = sorted(rng.sample(range(len(rows)), len(new)))
+    ends = [0, *places, len(rows)]
+    parts = [rows[a:b] for a, b in pairwise(ends)]
+    return [row for part, one in zip(parts, [*([row] for row in new), []], strict=True) for row in [*part, *one]]
 
 
 def _many(count: int, home: Path) -> list[Figure]:
-    """Memory and time of many rows, and whether the last tenth took as long as the first."""
-    rows = short_texts(count, seed=11)
-    with _peak_memory() as peak:
-        seconds = ours(rows, home / "many")
-    own = psutil.Process().memory_info().rss / 1e9
+    """Memory and time of many rows, and whether the last quarter takes as long as another."""
+    rows = ([text] for text in islice(_short(count, seed=11), count))  # made as they are written: they fill no memory
+    store = Store(str(home / "many"), home / "many-cache")
+    raw = _raw(store, rows)
+    with _Watch() as watch, listening(watch):
+        seconds = _scrub(store, raw)
+    rates = watch.rates()
     print(
-        f"{count:,} rows: {seconds:,.0f} s, peak {peak[0]:.2f} GB, of which the benchmark's own rows about {own:.2f}",
+        f"{count:,} rows: {seconds:,.0f} s, peak {watch.peak_gb:.2f} GB, of which the main process at most "
+        f"{watch.of_this_process:.2f}; rows/s by quarter {', '.join(f'{rate:,.0f}' for rate in rates)}",
         flush=True,
     )
     return [
-        Figure(f"{count:,} rows: rate", count / seconds, unit="rows/s"),
-        Figure(f"{count:,} rows: peak memory of all processes", peak[0], 3.0, "GB", False),
+        Figure(f"{count:,} rows: rate, canaries and second look included", count / seconds, unit="rows/s"),
+        Figure(f"{count:,} rows: rate of the last quarter over the second's", rates[3] / rates[1], 0.9, ""),
+        Figure(f"{count:,} rows: peak memory of all processes", watch.peak_gb, 3.0, "GB", False),
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 # Strings first, so that a number within a string is never taken for one of its own.
@@ -70,16 +70,57 @@ def read(raw: str) -> Content:
 
 
 def assemble(content: Content, texts: Sequence[str]) -> str:
-    """The raw content with a new text for each piece; where a text is unchanged, so is its literal."""
+    """The raw content with a new text for each piece; where a text is unchanged, so is its literal.
+
+    Field names of one object that became alike are numbered, `<PERSON>` and `<PERSON> 2`: each field stays one.
+    """
+    changed = {
+        piece: text
+        for piece, text in zip(content.pieces, texts, strict=True)
+        if text != content.seen[piece.seen_from : piece.seen_to]
+    }
+    if any(_KEY_FOLLOWS.match(content.raw, piece.end) for piece in changed if piece.kind == "json"):
+        changed = _kept_apart(content.raw, changed)
     parts: list[str] = []
     end = 0
-    for piece, text in zip(content.pieces, texts, strict=True):
-        if text == content.seen[piece.seen_from : piece.seen_to]:
-            continue
+    for piece, text in changed.items():
         literal = text if piece.kind == "text" else json.dumps(text, ensure_ascii=content.raw.isascii())
         parts += [content.raw[end : piece.start], literal]
         end = piece.end
     return "".join([*parts, content.raw[end:]])
+
+
+def _kept_apart(raw: str, changed: Mapping[Piece, str]) -> dict[Piece, str]:
+    """The new texts, with a number where a field name would be that of another field of its object."""
+    names = {start: (which, name) for start, which, name in _field_names(raw)}
+    renamed = {piece.start for piece in changed} & names.keys()
+    old_of = {names[start]: names[start][1] for start in names.keys() - renamed}  # by object and new name
+    apart: dict[Piece, str] = {}
+    for piece, text in changed.items():
+        apart[piece] = text
+        number = 1
+        if piece.start in renamed:
+            which, old = names[piece.start]
+            while old_of.setdefault((which, apart[piece]), old) != old:
+                number += 1
+                apart[piece] = f"{text} {number}"
+    return apart
+
+
+def _field_names(raw: str) -> Iterator[tuple[int, int, str]]:
+    """Where the literal of each field name begins, the number of its object, and the name."""
+    within: list[int] = []
+    objects = end = 0
+    for match in _LITERAL.finditer(raw):
+        for mark in raw[end : match.start()]:
+            if mark in "{[":
+                objects += 1
+                within.append(objects)
+            elif mark in "}]":
+                within.pop()
+        end = match.end()
+        if match.group().startswith('"') and _KEY_FOLLOWS.match(raw, end):
+            yield match.start(), within[-1], whole(json.loads(match.group(), strict=False))
 
 
 def whole(text: str) -> str:

@@ -104,6 +104,36 @@ def test_a_replaced_piece_is_escaped_as_the_content_around_it_is() -> None:
     assert assemble(read('{"a": "x", "b": "ü"}'), ["Zoë", "ü"]) == '{"a": "Zoë", "b": "ü"}'
 
 
+@pytest.mark.parametrize(
+    ("raw", "texts", "expected"),
+    [
+        ('{"a@x": 1, "b@x": 2}', ["<E>", "<E>"], '{"<E>": 1, "<E> 2": 2}'),
+        ('{"a@x": 1, "b@x": 2, "c@x": 3}', ["<E>", "<E>", "<E>"], '{"<E>": 1, "<E> 2": 2, "<E> 3": 3}'),
+        ('{"a@x": 1, "a@x": 2}', ["<E>", "<E>"], '{"<E>": 1, "<E>": 2}'),  # one name twice stays one
+        ('[{"a@x": 1}, {"b@x": 2}]', ["<E>", "<E>"], '[{"<E>": 1}, {"<E>": 2}]'),
+        ('{"a@x": {"b@x": 1}, "c@x": []}', ["<E>", "<E>", "<E>"], '{"<E>": {"<E>": 1}, "<E> 2": []}'),
+        ('{"<E>": 1, "a@x": 2}', ["<E>", "<E>"], '{"<E>": 1, "<E> 2": 2}'),
+        ('{"a@x": 1, "<E>": 2}', ["<E>", "<E>"], '{"<E> 2": 1, "<E>": 2}'),
+        ('{"a@x": 1, "Bonn": 2}', ["Bonn"], '{"Bonn 2": 1, "Bonn": 2}'),
+        ('{"a@x" : "a@x", "k}{": "b@x"}', ["<E>", "<E>", "k}{", "<E>"], '{"<E>" : "<E>", "k}{": "<E>"}'),
+        ('{"a@x": 1, "<E> 2": 2, "b@x": 3}', ["<E>", "<E> 2", "<E>"], '{"<E>": 1, "<E> 2": 2, "<E> 3": 3}'),
+    ],
+)
+def test_field_names_of_one_object_that_become_alike_are_numbered(raw: str, texts: list[str], expected: str) -> None:
+    assert assemble(read(raw), texts) == expected
+
+
+@settings(deadline=None)
+@given(OBJECTS)
+def test_every_field_stays_one_whatever_becomes_of_its_name(value: Any) -> None:
+    def fields(value: Any) -> list[int]:
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        return [len(value) if isinstance(value, dict) else 0, *(n for one in inner for n in fields(one))]
+
+    content = read(json.dumps(value))
+    assert fields(json.loads(assemble(content, ["<E>" for _ in content.pieces]))) == fields(value)
+
+
 def test_each_piece_needs_its_text() -> None:
     with pytest.raises(ValueError, match="shorter"):
         assemble(read('["a", "b"]'), ["a"])

@@ -257,6 +257,12 @@ def test_a_field_name_stays_unless_it_is_itself_personal(tmp_path: Path) -> None
     assert texts[1] == '{"email_address": "<EMAIL_ADDRESS>", "<EMAIL_ADDRESS>": 1}'
 
 
+def test_two_personal_field_names_of_one_object_stay_two(tmp_path: Path) -> None:
+    answer = '{"jo@example.org": "yes", "al@example.org": "no"}'
+    (texts,) = scrub(tmp_path, [row("Who comes?", answer)]).texts
+    assert texts[1] == '{"<EMAIL_ADDRESS>": "yes", "<EMAIL_ADDRESS> 2": "no"}'
+
+
 # --- operators
 
 
