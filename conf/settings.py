@@ -53,6 +53,8 @@ class Settings:
         threads: CPU threads of a training or evaluation (TUNEGATE_THREADS; default: the cores this process may use).
         prefect_api_url: a Prefect server, or None for the ephemeral one (PREFECT_API_URL).
         ray_address: the Ray cluster of `pii.task_runner: ray`, or None for one on this machine (RAY_ADDRESS).
+        mlflow_ui: where a browser finds MLflow, or None where nobody serves it (TUNEGATE_MLFLOW_UI, which `tunegate up`
+            sets for its workers; default: the tracking server, where it is one).
         notify: the block, `TYPE/NAME`, that `tunegate up` notifies of requests and failures by (TUNEGATE_NOTIFY).
     """
 
@@ -65,22 +67,25 @@ class Settings:
     prefect_api_url: str | None
     ray_address: str | None = None
     notify: str | None = None
+    mlflow_ui: str | None = None
 
 
 def settings() -> Settings:
     """Read the environment, now."""
     home = Path(os.environ.get("TUNEGATE_HOME") or PROJECT / ".tunegate").expanduser().resolve()
     data = os.environ.get("TUNEGATE_DATA")
+    tracking = _absolute(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}")
     return Settings(
         home=home,
         conf=Path(os.environ.get("TUNEGATE_CONF") or PROJECT / "conf").expanduser().resolve(),
         store=os.environ.get("TUNEGATE_STORE") or str(home / "store"),
-        tracking_uri=_absolute(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"),
+        tracking_uri=tracking,
         data=Path(data).expanduser().resolve() if data else None,
         threads=_threads(os.environ.get("TUNEGATE_THREADS")),
         prefect_api_url=os.environ.get("PREFECT_API_URL") or None,
         ray_address=os.environ.get("RAY_ADDRESS") or None,
         notify=os.environ.get("TUNEGATE_NOTIFY") or None,
+        mlflow_ui=os.environ.get("TUNEGATE_MLFLOW_UI") or _ui(tracking),
     )
 
 
@@ -88,6 +93,11 @@ def _absolute(uri: str) -> str:
     """A SQLite address with its path absolute: the processes that we start have another working directory."""
     path = uri.removeprefix("sqlite:///")
     return uri if path == uri else f"sqlite:///{Path(path).resolve()}"
+
+
+def _ui(tracking_uri: str) -> str | None:
+    """A tracking server has its pages where it has its API."""
+    return without_password(tracking_uri).rstrip("/") if tracking_uri.startswith(("http://", "https://")) else None
 
 
 def _threads(given: str | None) -> int:

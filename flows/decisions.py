@@ -17,6 +17,7 @@ from flows.log import log_to_file
 if TYPE_CHECKING:
     from conf.policy import Policy
     from tasks.ledger import Entry, Promoted
+    from tasks.promote.audit import Champion
     from tasks.promote.decision import Standing
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
@@ -44,7 +45,10 @@ def promote(model: str, override: str | None, reason: str, as_json: bool) -> Non
         done = _moved(entry, policy)
         _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
         return
-    _tell({"request": entry.digest, **entry.model_dump(mode="json")}, _request_text(entry, stands), as_json)
+    if as_json:
+        print_json({"request": entry.digest, **entry.model_dump(mode="json")})
+        return
+    _show_request(entry, stands)
 
 
 def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command:
@@ -115,13 +119,26 @@ def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: 
 @click.command()
 @as_json_option
 def status(as_json: bool) -> None:
-    """Show every request, and what waits for whom."""
+    """Show who is champion, every request, and what waits for whom."""
     from tasks.promote import requested, requests
+    from tasks.promote.audit import champions
 
-    found = requests(_prepared(), settings())
-    lines = [f"{e.digest[:12]}  {requested(e).model:<20}  {e.at:%Y-%m-%d %H:%M}  {s.state}: {s.why}" for e, s in found]
+    found, standing = requests(_prepared(), settings()), champions(settings())
+    lines = [f"{c.model}: version {c.version} is the champion, {_since(c)}" for c in standing]
+    lines += [f"{e.digest[:12]}  {requested(e).model:<20}  {e.at:%Y-%m-%d %H:%M}  {s.state}: {s.why}" for e, s in found]
     answer = [{"request": e.digest, "model": requested(e).model, "state": s.state, "why": s.why} for e, s in found]
-    _tell({"requests": answer}, "\n".join(lines) or "no request yet: tunegate promote MODEL", as_json)
+    _tell(
+        {"champions": [{**vars(c), "since": c.since and c.since.isoformat()} for c in standing], "requests": answer},
+        "\n".join(lines) or "no request yet: tunegate promote MODEL",
+        as_json,
+    )
+
+
+def _since(champion: Champion) -> str:
+    if champion.since is None:
+        return "moved outside the flow: tunegate verify"
+    before = f"before it {champion.previous}" if champion.previous else "the first"
+    return f"since {champion.since:%Y-%m-%d %H:%M} UTC, {before}"
 
 
 @click.command()
@@ -178,16 +195,21 @@ def _code() -> str:
     return sys.stdin.readline().strip()
 
 
-def _request_text(entry: Entry, stands: Standing) -> str:
-    """What an approver has to know before deciding, and how to decide."""
+def _show_request(entry: Entry, stands: Standing) -> None:
+    """What an approver has to know before deciding, and how to decide: drawn at a terminal, else as Markdown."""
     from tasks.promote import requested, review
 
+    page = review(entry, stands, settings())
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(page))
+    else:
+        click.echo(page)
     adapter = requested(entry).digests.adapter[:12]
     words = f"{entry.digest[:12]} --as NAME --candidate {adapter} --reason '…'"
-    return (
-        f"{review(entry, stands, settings())}\n\n"
-        f"  tunegate approve {words} [--key ~/.ssh/id_ed25519]\n  tunegate reject  {words}"
-    )
+    click.echo(f"\n  tunegate approve {words} [--key ~/.ssh/id_ed25519]\n  tunegate reject  {words}")
 
 
 def print_json(value: dict[str, Any]) -> None:

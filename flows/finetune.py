@@ -7,13 +7,14 @@ from prefect import flow
 from conf.schema import Recipe
 from flows.forms import Overrides, RecipeName, recipe_of
 from flows.prepare import prepare
+from flows.runs import run_name
 from flows.watch import publish, watched
 from tasks import stages
 from tasks.register.candidate import Judged
 from tasks.results import Outcome, Prepared
 
 
-@flow(name="finetune", flow_run_name="finetune-{recipe}", persist_result=False)
+@flow(name="finetune", flow_run_name=run_name, persist_result=False)
 def finetune(recipe: RecipeName, overrides: Overrides = (), prepared: str = "") -> Outcome:
     """Smoke, train, evaluate, judge, register. A refused adapter is recorded, and challenges nobody.
 

@@ -40,6 +40,11 @@ LOOPBACK = "127.0.0.1"
 MARK, PART = "TUNEGATE_PLATFORM", "TUNEGATE_PART"
 WORKER_OF = "worker-"  # and its pool, as a part
 POOLS = {"cpu": None, "gpu": 1}  # so many runs at once: one GPU, one training
+# What is rolled back runs on `cpu`, and must not wait for imports: see flows/ready
+WORKERS = {
+    "cpu": ("python", "-m", "flows.ready", "worker", "start", "--type", "ready"),
+    "gpu": ("prefect", "worker", "start"),
+}
 START_SECONDS = 120
 RUNS_STOP_SECONDS = 20  # a training hands its run back
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
@@ -51,7 +56,7 @@ SERVER = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nine processes that nothing here needs
 }
 WORKER = {
-    "PREFECT_WORKER_QUERY_SECONDS": "2",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",  # and up to a third more: the most that a click waits to be seen
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
@@ -99,7 +104,7 @@ def _complete(current: Settings, standing: Addresses, *, workers: bool, say: Say
     wanted = {part for part in standing.parts if part.startswith(WORKER_OF)}
     wanted |= {f"{WORKER_OF}{pool}" for pool in POOLS if workers}
     _deploy_everything(current, standing.prefect_api, say)
-    _start_workers(current, standing.prefect_api, sorted(wanted - running), say)
+    _start_workers(current, standing, sorted(wanted - running), say)
     complete = standing.model_copy(update={"parts": tuple(dict.fromkeys((*standing.parts, *sorted(wanted))))})
     write_atomically(_record(current), complete.model_dump_json())
     return complete
@@ -143,20 +148,21 @@ def _start_all(current: Settings, prefect_port: int, mlflow_port: int, *, worker
         _take_up_runs(prefect_api, began, say)
     _deploy_everything(current, prefect_api, say)
     wanted = [f"{WORKER_OF}{pool}" for pool in POOLS if workers]
-    _start_workers(current, prefect_api, wanted, say)
+    _start_workers(current, addresses, wanted, say)
     addresses = addresses.model_copy(update={"parts": (*(process.name for process, _ in started), *wanted)})
     write_atomically(_record(current), addresses.model_dump_json())
     return addresses
 
 
-def _start_workers(current: Settings, prefect_api: str, parts: list[str], say: Say) -> None:
+def _start_workers(current: Settings, standing: Addresses, parts: list[str], say: Say) -> None:
+    servers = {"PREFECT_API_URL": standing.prefect_api, "TUNEGATE_MLFLOW_UI": current.mlflow_ui or standing.mlflow}
     for part in parts:
         pool = part.removeprefix(WORKER_OF)
         # a dead one of the same name would seem online for a while
         name = f"{pool}-{socket.gethostname()}-{time.time():.0f}"
-        command = ("prefect", "worker", "start", "--pool", pool, "--name", name)
-        process = _start(current, part, *command, PREFECT_API_URL=prefect_api)
-        _wait_for(process, partial(_worker_is_online, prefect_api, pool, name))
+        command = (*WORKERS[pool], "--pool", pool, "--name", name)
+        process = _start(current, part, *command, **servers)
+        _wait_for(process, partial(_worker_is_online, standing.prefect_api, pool, name))
     if parts:
         say(f"workers: {', '.join(part.removeprefix(WORKER_OF) for part in parts)}")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.forms import Overrides, RecipeName, recipe_of
+from flows.runs import run_name
 from flows.watch import watched
 from tasks import stages
 from tasks.check import require
 from tasks.results import Prepared
 
 
-@flow(name="prepare", flow_run_name="prepare-{recipe}", persist_result=False)
+@flow(name="prepare", flow_run_name=run_name, persist_result=False)
 def prepare(recipe: RecipeName, overrides: Overrides = ()) -> Prepared:
     """Ingest, scrub, check, split. A critical expectation that fails stops here.
 

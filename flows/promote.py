@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Literal
 
-from prefect import flow, get_run_logger, suspend_flow_run
+from prefect import State, flow, get_run_logger, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
 from prefect.input import RunInput
 from pydantic import Field
@@ -15,9 +15,9 @@ from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
-from flows.runs import deployed_run, is_marked, mark, others_wait
+from flows.runs import deployed_run, is_marked, mark, others_wait, refusal
 from tasks import promote as promotion
-from tasks.errors import PromotionRefused
+from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Entry, Promoted
 
 
@@ -34,7 +34,7 @@ class Decision(RunInput):
 
 
 @flow(name="promote", flow_run_name="promote-{model}", persist_result=False)
-def promote(model: ModelName) -> Promoted | None:
+def promote(model: ModelName) -> Promoted | State[None] | None:
     """Ask for a promotion, wait for enough people, move the champion.
 
     A resumed flow starts from the top: each form comes again, and counts once. What does not count is asked again.
@@ -43,8 +43,15 @@ def promote(model: ModelName) -> Promoted | None:
         model: the registered name, without `-candidates`.
 
     Returns:
-        The move; None where another run waits with the same request already.
+        The move; None where another run waits with the same request already; a failed state where it was refused.
     """
+    try:
+        return _ask_and_move(model)
+    except TunegateError as error:
+        return refusal(error)
+
+
+def _ask_and_move(model: str) -> Promoted | None:
     run, policy, current = deployed_run(), load_policy(), settings()
     prepare_environment(current)
     if run is None:

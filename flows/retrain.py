@@ -12,13 +12,13 @@ from prefect.deployments import run_deployment
 from flows.finetune import finetune
 from flows.forms import Overrides, RecipeName
 from flows.prepare import prepare
-from flows.runs import deployed_run
+from flows.runs import deployed_run, run_name
 from flows.watch import watched
 from tasks.errors import TrainingError
 from tasks.results import Outcome
 
 
-@flow(name="retrain", flow_run_name="retrain-{recipe}", persist_result=False)
+@flow(name="retrain", flow_run_name=run_name, persist_result=False)
 def retrain(recipe: RecipeName, overrides: Overrides = ()) -> Outcome | None:
     """Prepare, then finetune; what stands already is not done again.
 

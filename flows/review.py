@@ -10,10 +10,11 @@ WORDS = {"passed": "Passed", "failed": "Refused", "inconclusive": "Inconclusive,
 STATES = {"passed": "✓ passed", "failed": "✗ **failed**", "inconclusive": "? **inconclusive**"}
 
 
-def review(recipe: Recipe, outcome: Outcome, tracking_uri: str) -> str:
-    """The page of one run; `tracking_uri` tells where the rest of the record lies."""
+def review(recipe: Recipe, outcome: Outcome, tracking_uri: str, run_page: str | None = None) -> str:
+    """The page of one run; `tracking_uri` tells where the rest of the record lies, `run_page` is its address there."""
     candidate, verdict = outcome.candidate, outcome.verdict
     version = f"{candidate.name} version {candidate.version}"
+    run = f"[`{candidate.run_id}`]({run_page})" if run_page else f"`{candidate.run_id}`"
     return "\n".join(
         [
             f"# {WORDS[verdict.state]}: {version}",
@@ -34,7 +35,7 @@ def review(recipe: Recipe, outcome: Outcome, tracking_uri: str) -> str:
             "",
             f"- Recipe `{recipe.name}`, digest `{wording.short(recipe.digest())}`",
             f"- Adapter `{wording.short(outcome.adapter.weights.sha256)}`: what an approver types to decide on it",
-            f"- MLflow run `{candidate.run_id}` of {tracking_uri}, with report.html, predictions and every digest",
+            f"- MLflow run {run} of {tracking_uri}, with report.html, predictions and every digest",
         ]
     )
 

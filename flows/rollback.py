@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from prefect import flow, get_run_logger
+from prefect import State, flow, get_run_logger
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import tell_rolled_back
 from flows.forms import ModelName, Text
+from flows.runs import refusal
 from tasks import promote as promotion
+from tasks.errors import TunegateError
 from tasks.ledger import RolledBack
 
 
 @flow(name="rollback", flow_run_name="rollback-{model}", persist_result=False)
-def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> RolledBack:
+def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> RolledBack | State[None]:
     """Verify the previous champion, record who ordered it and why, swap the aliases.
 
     Args:
@@ -24,7 +26,10 @@ def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> Roll
     """
     current = settings()
     prepare_environment(current)
-    done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
+    try:
+        done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
+    except TunegateError as error:
+        return refusal(error)
     get_run_logger().info("%s version %s is champion again, instead of %s", done.model, done.version, done.previous)
     tell_rolled_back(done)
     return done

@@ -1,4 +1,4 @@
-"""Flow runs: whether this one is deployed; which wait for a person, and their end when the answer came elsewhere."""
+"""Flow runs: their names, how they end, which wait for a person, and their end when the answer came elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import httpx
 from conf.settings import settings
 
 if TYPE_CHECKING:
+    from prefect import State
     from prefect.client.orchestration import SyncPrefectClient
+
+    from tasks.errors import TunegateError
 
 
 def deployed_run() -> str | None:
@@ -19,6 +22,21 @@ def deployed_run() -> str | None:
     from prefect import runtime
 
     return None if runtime.deployment.id is None else str(runtime.flow_run.id)
+
+
+def run_name() -> str:
+    """`retrain-demo`, and with overrides `retrain-demo training.seed=7`: two runs of a recipe are told apart."""
+    from prefect.runtime import flow_run
+
+    given = flow_run.parameters
+    return " ".join((f"{flow_run.flow_name}-{given['recipe']}", *given.get("overrides", ())))
+
+
+def refusal(error: TunegateError) -> State[None]:
+    """The end of a run that was refused: its line is all there is to say, where Prefect would log a traceback first."""
+    from prefect.states import Failed
+
+    return Failed(message=str(error))
 
 
 def mark(run: str, request: str) -> None:

@@ -25,6 +25,7 @@ from flows.runs import deployed_run
 from flows.terminal import StageBoard
 from tasks import judge
 from tasks.progress import Board, listening
+from tasks.register.runs import run_page
 from tasks.results import Outcome
 
 SECONDS_BETWEEN_UPDATES = 5.0  # of the progress bar: each is a request
@@ -100,7 +101,7 @@ def publish(recipe: Recipe, outcome: Outcome) -> None:
         return
     name, candidate = recipe.registered_name, outcome.candidate
     create_markdown_artifact(
-        review(recipe, outcome, without_password(settings().tracking_uri)),
+        review(recipe, outcome, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)),
         key=f"review-{name}",
         description=f"{name}: {outcome.verdict.state}",
     )

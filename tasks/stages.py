@@ -45,7 +45,16 @@ from tasks.memory import give_back
 from tasks.network import is_network
 from tasks.people import collect
 from tasks.people.results import People
-from tasks.register import Judged, open_run, origin, record_run, register_candidate, run_stands, still_challenger
+from tasks.register import (
+    Judged,
+    open_run,
+    origin,
+    record_run,
+    register_candidate,
+    run_name,
+    run_stands,
+    still_challenger,
+)
 from tasks.register.champion import read_champion, standing_champion
 from tasks.report import write_report
 from tasks.results import (
@@ -316,7 +325,7 @@ def train(split: Split, smoke: SmokeTest, base: Base, recipe: Recipe) -> Adapter
     current = settings()
 
     def work(workspace: Workspace) -> Adapter:
-        run_id = open_run(current, recipe.experiment_name, workspace.key, recipe.name)
+        run_id = open_run(current, recipe.experiment_name, workspace.key, run_name(recipe))
         tracking = TrackingRun(
             tracking_uri=current.tracking_uri, run_id=run_id, log_system_metrics=recipe.tracking.log_system_metrics
         )
@@ -423,7 +432,7 @@ def record(
     current = settings()
 
     def work(workspace: Workspace) -> Recorded:
-        run_id = open_run(current, recipe.experiment_name, adapter.key, recipe.name)
+        run_id = open_run(current, recipe.experiment_name, adapter.key, run_name(recipe))
         return record_run(
             recipe, prepared, base, smoke, adapter, evaluation, settings=current, run_id=run_id, workspace=workspace
         )

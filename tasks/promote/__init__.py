@@ -53,7 +53,7 @@ from tasks.promote.page import page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
 from tasks.register.candidate import CHALLENGER, ORIGIN_TAG
-from tasks.register.runs import client
+from tasks.register.runs import client, run_page
 
 __all__ = [
     "Attempt",
@@ -205,7 +205,8 @@ def requested(entry: Entry) -> Requested:
 def review(entry: Entry, stands: Standing, settings: Settings) -> str:
     """What an approver reads before deciding, as Markdown."""
     asked = requested(entry)
-    return page(entry, asked, stands, verdict_of(asked.candidates, asked.version, settings))
+    verdict = verdict_of(asked.candidates, asked.version, settings)
+    return page(entry, asked, stands, verdict, run_page(settings, asked.run_id))
 
 
 def requests(policy: Policy, settings: Settings) -> list[tuple[Entry, Standing]]:

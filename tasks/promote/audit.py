@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from conf.policy import Policy
@@ -22,6 +23,35 @@ class Finding:
     subject: str
     holds: bool
     what: str
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What answers under a model's name, what did before, and since when (UTC); None where no flow moved it there."""
+
+    model: str
+    version: str
+    previous: str | None
+    since: datetime | None
+
+
+def champions(settings: Settings) -> list[Champion]:
+    """The champions of all models that the ledger names, as the registry has them.
+
+    Raises:
+        LedgerError: the chain is broken.
+        MlflowException: the registry cannot be reached.
+    """
+    entries = Ledger.of(settings).entries()
+    moved_at = {(e.event.model, e.event.version): e.at for e in entries if isinstance(e.event, Promoted | RolledBack)}
+    told, found = _standing_versions(entries), []
+    registered = client(settings) if told else None
+    for model in sorted(told):
+        version = registry.alias(registered, model, registry.CHAMPION)
+        if version is not None:
+            since = moved_at[model, version] if version == told[model] else None
+            found.append(Champion(model, version, registry.alias(registered, model, registry.PREVIOUS), since))
+    return found
 
 
 def verify(policy: Policy, settings: Settings) -> list[Finding]:

@@ -9,10 +9,19 @@ from tasks.results import Verdict
 WORDS = {"passed": "held", "failed": "REFUSED", "inconclusive": "INCONCLUSIVE"}
 
 
-def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> str:
-    """The machine's verdict first, then what is asked, what it is bound to, and where it stands."""
+def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run_page: str | None = None) -> str:
+    """The machine's verdict first, then what is asked, what it is bound to, and where it stands.
+
+    Args:
+        run_page: the address of its run in MLflow's UI, where there is one.
+    """
     digests = asked.digests
+<<<<<<< HEAD
     gates = [f"- {WORDS[gate.state]}: {gate.reason}" for gate in verdict.gates]
+=======
+    run = f"[{asked.run_id}]({run_page})" if run_page else asked.run_id
+    gates = [f"- {'held' if gate.passed else 'REFUSED'}: {gate.reason}" for gate in verdict.gates]
+>>>>>>> ce1ea97 (Rollback: a click forks a process that has imported all it needs)
     bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.model_dump().items() if name != "adapter")
     return "\n".join(
         [
@@ -26,6 +35,6 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict) -> 
             f"Request `{entry.digest[:SHOWN]}`, {stands.state}: {stands.why}.",
             f"Candidate `{digests.adapter[:SHOWN]}` (type these digits). Bound to {bound}.",
             f"Started by {', '.join(asked.requested_by)}; expires {asked.expires_at:%Y-%m-%d %H:%M} UTC. "
-            f"Its report.html lies in MLflow run {asked.run_id}.",
+            f"Its report.html lies in MLflow run {run}.",
         ]
     )

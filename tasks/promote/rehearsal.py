@@ -7,7 +7,6 @@ from tasks.artifacts import Store
 from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Rehearsed
 from tasks.promote.evidence import held_out
-from tasks.rows import read_rows
 
 SAME = (
     0.9  # of the answers: one row alone and a padded batch differ in the last bits, which turns an answer now and then
@@ -23,6 +22,7 @@ def rehearse(request: str, model: str, version: str, rows: int, settings: Settin
     import pandas as pd
 
     from tasks.register.load import load_answerer
+    from tasks.rows import read_rows
 
     try:
         split, evaluation = held_out(model, version, settings)

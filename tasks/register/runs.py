@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from typing import Any
 
+from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.errors import TunegateError
 
@@ -35,6 +36,23 @@ def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) 
         return str(found[0].info.run_id)
     tags = {KEY_TAG: key, USER_TAG: getpass.getuser()}  # MLflow's client does not set the user by itself
     return str(mlflow.create_run(experiment, tags=tags, run_name=run_name).info.run_id)
+
+
+def run_name(recipe: Recipe) -> str:
+    """The recipe's name with what a run set otherwise."""
+    return " ".join((recipe.name, *recipe.given.overrides))
+
+
+def run_page(settings: Settings, run_id: str) -> str | None:
+    """The address of the run's page in MLflow's UI; None where no server of it is known.
+
+    Raises:
+        MlflowException: there is no such run, or the server is away.
+    """
+    if settings.mlflow_ui is None:
+        return None
+    experiment = client(settings).get_run(run_id).info.experiment_id
+    return f"{settings.mlflow_ui}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def run_stands(settings: Settings, run_id: str) -> bool:
