@@ -16,12 +16,8 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run
         run_page: the address of its run in MLflow's UI, where there is one.
     """
     digests = asked.digests
-<<<<<<< HEAD
-    gates = [f"- {WORDS[gate.state]}: {gate.reason}" for gate in verdict.gates]
-=======
     run = f"[{asked.run_id}]({run_page})" if run_page else asked.run_id
-    gates = [f"- {'held' if gate.passed else 'REFUSED'}: {gate.reason}" for gate in verdict.gates]
->>>>>>> ce1ea97 (Rollback: a click forks a process that has imported all it needs)
+    gates = [f"- {WORDS[gate.state]}: {gate.reason}" for gate in verdict.gates]
     bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.model_dump().items() if name != "adapter")
     return "\n".join(
         [

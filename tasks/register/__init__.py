@@ -10,4 +10,13 @@ from tasks.register.candidate import Judged, origin, register_candidate, still_c
 from tasks.register.record import record_run
 from tasks.register.runs import open_run, run_name, run_stands
 
-__all__ = ["Judged", "open_run", "origin", "record_run", "register_candidate", "run_name", "run_stands", "still_challenger"]
+__all__ = [
+    "Judged",
+    "open_run",
+    "origin",
+    "record_run",
+    "register_candidate",
+    "run_name",
+    "run_stands",
+    "still_challenger",
+]

@@ -31,9 +31,7 @@ def test_another_question_is_none() -> None:
 
 
 def test_a_shared_system_message_makes_no_leak() -> None:
-    system = (
-        "You are the assistant of a bank and answer with one label of this list, and with nothing else."
-    )
+    system = "You are the assistant of a bank and answer with one label of this list, and with nothing else."
     train, test = row("t", TEXT, system), row("x", OTHER, system)
     assert leaks([train, row("t2", OTHER[::-1], system)], [test], 0.5) == []
 
