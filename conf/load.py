@@ -996,19 +996,20 @@ def _schema_is_a_schema(evaluation: Evaluation) -> Iterator[Finding]:
 
 
 def _custom_metrics_are_there(evaluation: Evaluation) -> Iterator[Finding]:
-    """Each is a file of conf/metrics that defines `score`; it is read, not run."""
+    """Each is a file of conf/metrics, which no link may leave, that defines `score`; it is read, not run."""
     folder = settings().conf / "metrics"
+    inside = folder.resolve()
+    there = {file.stem: file for file in sorted(folder.glob("*.py")) if file.resolve().is_relative_to(inside)}
     taken = {*METRICS[evaluation.task], *DATA_METRICS, *PROBE_METRICS, *TUNED_METRICS}
     for index, name in enumerate(evaluation.custom_metrics):
-        loc, file = ("evaluation", "custom_metrics", index), folder / f"{name}.py"
+        loc = ("evaluation", "custom_metrics", index)
         if name in taken:
             yield loc, f"{name}: there is a metric of that name"
-        elif not _exists(file) or not file.resolve().is_relative_to(folder.resolve()):
-            names = sorted(other.stem for other in folder.glob("*.py"))
-            hint = _did_you_mean(name, names) or f"; there are {', '.join(names) or 'none'}"
+        elif name not in there:
+            hint = _did_you_mean(name, there) or f"; there are {', '.join(there) or 'none'}"
             yield loc, f"{_short(name)}: no such file in {_shown(folder)}{hint}"
-        elif not _defines_score(file):
-            yield loc, f"{_shown(file)} has no function score(answer, expected)"
+        elif not _defines_score(there[name]):
+            yield loc, f"{_shown(there[name])} has no function score(answer, expected)"
         taken.add(name)
 
 

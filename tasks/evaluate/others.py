@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conf.schema import Evaluation as EvaluationSection
 from tasks.errors import RecipeError
-from tasks.evaluate.external import read_results
+from tasks.evaluate.external import read_external
 from tasks.results import Adapter, Metric
 
 
@@ -34,5 +34,5 @@ def figures_of_others(section: EvaluationSection, files: Sequence[Path], adapter
         Metric(arm="tuned", name=name, value=value)
         for external, file in zip(section.external, files, strict=True)
         if external.adapter_sha256 == adapter.weights.sha256
-        for name, value in read_results(external.format, file)
+        for name, value in read_external(external.format, file)
     ]

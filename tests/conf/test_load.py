@@ -717,6 +717,75 @@ def test_a_wrong_answer_schema_is_told_before_anything_is_trained(
     assert found.startswith(f"recipe.yaml:{line_of(text, '  json_schema')} evaluation.json_schema: {expected}")
 
 
+def test_a_query_script_stands_beside_the_recipe(folder: Path) -> None:
+    (folder / "shop.sql").write_text("CREATE TABLE t(a);", encoding="utf-8")
+    text = edited("task: classification", "task: sql\n  sql_fixture: shop.sql").replace("accuracy", "same_result")
+    recipe = load_recipe(write(folder, text))
+    assert recipe.evaluation.sql_fixture is not None
+    assert recipe.evaluation.sql_fixture.text == "CREATE TABLE t(a);"
+
+
+# ---- metrics of one's own
+
+
+@pytest.fixture
+def metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of metrics of a TUNEGATE_CONF of one's own, with two of them."""
+    folder = tmp_path / "own" / "metrics"
+    folder.mkdir(parents=True)
+    (folder / "brand_voice.py").write_text("def score(answer, expected):\n    return 1.0\n", encoding="utf-8")
+    (folder / "broken.py").write_text("def score(answer expected):\n", encoding="utf-8")
+    monkeypatch.setenv("TUNEGATE_CONF", str(folder.parent))
+    return folder
+
+
+def with_metrics(names: str) -> str:
+    return edited("task: classification", f"task: classification\n  custom_metrics: [{names}]")
+
+
+def test_a_gate_may_ask_for_a_metric_of_ones_own(folder: Path, metrics: Path) -> None:
+    text = with_metrics("brand_voice").replace("metric: accuracy", "metric: brand_voice")
+    assert load_recipe(write(folder, text)).evaluation.custom_metrics == ("brand_voice",)
+    (found,) = problems(folder, text.replace("metric: brand_voice", "metric: brand_vioce"))
+    assert found.endswith("brand_vioce: no metric of task classification; did you mean brand_voice?")
+    (found,) = problems(folder, edited("metric: accuracy", "metric: brand_voice"))
+    assert "no metric of task classification" in found
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("brand_vioce", "brand_vioce: no such file in {metrics}; did you mean brand_voice?"),
+        ("tone", "tone: no such file in {metrics}; there are brand_voice, broken"),
+        ("broken", "{metrics}/broken.py has no function score(answer, expected)"),
+        ("accuracy", "accuracy: there is a metric of that name"),
+        ("canary_recall", "canary_recall: there is a metric of that name"),
+        ("../brand_voice", "../brand_voice: must match ^[a-z][a-z0-9_]*$"),
+        ("Brand", "Brand: must match ^[a-z][a-z0-9_]*$"),
+        ("outside", "outside: no such file in {metrics}; there are brand_voice, broken"),
+    ],
+)
+def test_a_metric_of_ones_own_is_a_file_of_the_folder(folder: Path, metrics: Path, names: str, expected: str) -> None:
+    if names == "outside":
+        (metrics / "outside.py").symlink_to(write(folder, "def score(a, b): return 1", "outside.py"))
+    (found,) = problems(folder, with_metrics(names))
+    assert found.endswith(f"evaluation.custom_metrics.0: {expected.format(metrics=metrics)}")
+
+
+def test_the_metric_that_ships_can_be_named(folder: Path) -> None:
+    assert load_recipe(write(folder, with_metrics("keyword_overlap"))).evaluation.custom_metrics == ("keyword_overlap",)
+
+
+def test_a_metric_of_ones_own_is_named_once(folder: Path, metrics: Path) -> None:
+    (found,) = problems(folder, with_metrics("brand_voice, brand_voice"))
+    assert found.endswith("evaluation.custom_metrics.1: brand_voice: there is a metric of that name")
+
+
+def test_a_metric_is_not_run_when_a_recipe_is_read(folder: Path, metrics: Path) -> None:
+    (metrics / "loud.py").write_text("raise SystemExit\ndef score(a, b): return 1.0\n", encoding="utf-8")
+    assert load_recipe(write(folder, with_metrics("loud"))).evaluation.custom_metrics == ("loud",)
+
+
 # ---- data files
 
 

@@ -35,10 +35,15 @@ class Confusion(NamedTuple):
 
 
 class FieldScore(NamedTuple):
-    """One field of the JSON answers; classes and confusion only where the schema closes the set of its values."""
+    """One field of the JSON answers; classes and confusion only where the schema closes the set of its values.
+
+    The macro figures are means over every class of the field, those of open values too.
+    """
 
     name: str
     accuracy: float
+    macro_precision: float
+    macro_recall: float
     macro_f1: float
     support: int
     classes: tuple[ClassScore, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Self
 
 from tasks.errors import DataError, RecipeError
@@ -32,7 +33,7 @@ def structured_output(answers: Sequence[str], expected: Sequence[str], json_sche
     A row is right when the whole object equals the expected one. Fields are the properties of the schema; without any,
     the keys of the expected objects.
     """
-    schema, validator = _schema(json_schema)
+    schema, validator = read_schema(json_schema)
     wanted = [parse(text) for text in expected]
     unreadable = sum(not isinstance(value, dict) for value in wanted)
     if unreadable:
@@ -84,8 +85,13 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _schema(text: str) -> tuple[dict[str, Any], Any]:
-    """The schema and its validator (JSON Schema 2020-12), which fetches nothing."""
+@functools.lru_cache(4)
+def read_schema(text: str) -> tuple[dict[str, Any], Any]:
+    """The schema and its validator (JSON Schema 2020-12), which fetches nothing.
+
+    Raises:
+        RecipeError: the text is no JSON Schema.
+    """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
     from referencing import Registry
@@ -100,13 +106,23 @@ def _schema(text: str) -> tuple[dict[str, Any], Any]:
     return schema, Draft202012Validator(schema, registry=Registry())
 
 
-def _is_valid(validator: Any, value: Any) -> bool:
+def broken_rules(validator: Any, value: Any) -> Iterator[str]:
+    """The keywords of the schema that the value breaks, e.g. `enum`.
+
+    Raises:
+        RecipeError: the schema names a part that it does not hold.
+    """
     from referencing.exceptions import Unresolvable
 
     try:
-        return bool(validator.is_valid(value))
+        for error in validator.iter_errors(value):
+            yield str(error.validator)
     except Unresolvable as error:
         raise RecipeError(f"evaluation.json_schema: {error.ref} leads nowhere; put it under $defs") from error
+
+
+def _is_valid(validator: Any, value: Any) -> bool:
+    return next(broken_rules(validator, value), None) is None
 
 
 def _fields(schema: dict[str, Any], expected: list[Any]) -> list[str]:
@@ -124,9 +140,9 @@ class _Field(NamedTuple):
 
     @classmethod
     def of(cls, name: str, expected: list[Any], answered: list[Any], schema: dict[str, Any]) -> Self:
-        wanted = [_value(value, name) for value in expected]
-        given = [_value(value, name) for value in answered]
-        closed = _closed_values(schema.get("properties", {}).get(name))
+        wanted = [value_of(value, name) for value in expected]
+        given = [value_of(value, name) for value in answered]
+        closed = closed_values(schema, name)
         return cls(name, wanted, given, closed, f1_by_class(wanted, given, closed))
 
     def right(self) -> list[bool]:
@@ -137,6 +153,8 @@ class _Field(NamedTuple):
         return FieldScore(
             self.name,
             accuracy=mean(self.right()),
+            macro_precision=mean([score.precision for score in self.classes]),
+            macro_recall=mean([score.recall for score in self.classes]),
             macro_f1=macro_f1(self.classes),
             support=len(self.wanted),
             classes=public(self.classes, self.closed),
@@ -153,11 +171,13 @@ def _over_fields(fields: Sequence[_Field], n_rows: int) -> dict[str, Statistic]:
     right = [sum(row) for row in zip(*(field.right() for field in fields), strict=True)]
     return {
         "field_accuracy": mean_of(right, [len(fields)] * n_rows),
+        "field_precision": Statistic("macro_precision", classes, groups),
+        "field_recall": Statistic("macro_recall", classes, groups),
         "field_macro_f1": Statistic("macro_f1", classes, groups),
     }
 
 
-def _value(value: Any, name: str) -> str:
+def value_of(value: Any, name: str) -> str:
     """The field as a text that can be compared; strings without their quotes, so that a person can read them."""
     if not isinstance(value, dict):
         return INVALID
@@ -172,8 +192,9 @@ def _readable(value: Any) -> str:
     return value if isinstance(value, str) and value and parse(value) is NOT_JSON and value[0] != "(" else text
 
 
-def _closed_values(field: Any) -> frozenset[str]:
-    """The values that the schema allows, where it lists them."""
+def closed_values(schema: Mapping[str, Any], name: str) -> frozenset[str]:
+    """The values that the schema allows for a field, where it lists them."""
+    field = schema.get("properties", {}).get(name)
     if not isinstance(field, dict):
         return frozenset()
     listed = [field["const"]] if "const" in field else field.get("enum", [])

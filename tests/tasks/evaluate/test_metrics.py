@@ -218,6 +218,54 @@ def test_overlap_by_hand() -> None:
     assert score("generation", ["a b c x"], ["a b c d"]).metrics["bleu"] == pytest.approx(by_formula)
 
 
+def test_overlap_of_words_and_pairs_by_hand() -> None:
+    found = score("generation", ["the cat sat down"], ["the cat ran down the road"]).metrics
+    assert found["rouge_1"] == pytest.approx(2 * (3 / 4) * (3 / 6) / (3 / 4 + 3 / 6))
+    assert found["rouge_2"] == pytest.approx(2 * (1 / 3) * (1 / 5) / (1 / 3 + 1 / 5))
+    assert found["answer_words"] == 4
+    assert found["length_ratio"] == pytest.approx(4 / 6)
+
+
+def test_lengths_are_of_all_answers_together() -> None:
+    found = score("generation", ["a b c", "", "a"], ["a", "a b c d", "a b c"]).metrics
+    assert found["answer_words"] == pytest.approx(4 / 3)
+    assert found["length_ratio"] == pytest.approx(4 / 8)
+    assert "length_ratio" not in score("generation", ["a"], [""]).metrics
+
+
+def test_meteor_is_that_of_nltk_by_words_and_stems_without_any_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    import nltk
+
+    monkeypatch.setattr(nltk.data, "path", [])
+
+    def meteor(answer: str, expected: str) -> float:
+        return score("generation", [answer], [expected]).metrics["meteor"]
+
+    # all words match, "cats" by its stem, in one chunk and in two (Lavie and Agarwal 2007)
+    assert meteor("My cats sat", "my cat sat") == pytest.approx(1 - 0.5 * (1 / 3) ** 3)
+    assert meteor("gamma delta alpha beta", "alpha beta gamma delta") == pytest.approx(1 - 0.5 * (2 / 4) ** 3)
+    # precision 1 and recall 1/3 of "hello", ",", "there": 10 P R / (R + 9 P), and one chunk of one word
+    assert meteor("Hello", "hello, there") == pytest.approx((10 / 3) / (1 / 3 + 9) * 0.5)
+    assert meteor("a dog", "one hound") == 0.0
+
+
+def test_chat_counts_loops_and_refusals() -> None:
+    answers = ["Your lamp is on its way.", "I'm sorry, I can't help with that.", "so it is " * 9, ""]
+    found = score("chat", answers, ["Your lamp is on its way."] * 4)
+    assert found.metrics["refusal"] == 1 / 4
+    assert found.metrics["repetition"] == 1 / 4
+    assert found.metrics["exact_match"] == 1 / 4
+    assert found.correct == (True, False, False, False)
+    assert set(found.metrics) == set(METRICS["chat"]) - set(COMMON_METRICS[1:])
+
+
+def test_free_text_has_every_figure_that_the_schema_names() -> None:
+    found = score("generation", ["one two three"], ["one two three"]).metrics
+    assert set(found) == set(METRICS["generation"]) - set(COMMON_METRICS[1:])
+    assert {found[name] for name in ("rouge_1", "rouge_2", "rouge_l", "length_ratio", "exact_match")} == {1.0}
+    assert found["chrf"] == pytest.approx(100.0)
+
+
 @settings(max_examples=25)
 @given(st.data(), st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12)), min_size=1, max_size=8))
 def test_overlap_stays_within_its_bounds_in_any_order(data: st.DataObject, pairs: list[tuple[str, str]]) -> None:

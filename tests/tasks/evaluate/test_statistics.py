@@ -43,7 +43,7 @@ def texts(n_rows: int, seed: int) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("name", "average"), [("macro_f1", "macro")])
+@pytest.mark.parametrize(("name", "average"), [("macro_f1", "macro"), ("weighted_f1", "weighted")])
 def test_f1_of_any_part_of_the_rows_is_that_of_scikit_learn(seed: int, name: str, average: str) -> None:
     from sklearn.metrics import f1_score
 
@@ -59,52 +59,61 @@ def test_f1_of_any_part_of_the_rows_is_that_of_scikit_learn(seed: int, name: str
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_bleu_of_any_part_of_the_rows_is_that_of_sacrebleu(seed: int) -> None:
+@pytest.mark.parametrize("name", ["bleu", "chrf"])
+def test_bleu_and_chrf_of_any_part_of_the_rows_are_those_of_sacrebleu(seed: int, name: str) -> None:
     import sacrebleu
 
+    theirs = {"bleu": sacrebleu.corpus_bleu, "chrf": sacrebleu.corpus_chrf}[name]
     pairs = texts(40, seed)
-    statistic = metrics.score("generation", [b for _, b in pairs], [a for a, _ in pairs]).statistics["bleu"]
+    statistic = metrics.score("generation", [b for _, b in pairs], [a for a, _ in pairs]).statistics[name]
     for part in parts(len(pairs), seed):
-        theirs = sacrebleu.corpus_bleu([pairs[row][1] for row in part], [[pairs[row][0] for row in part]]).score
-        assert of_part(statistic, part) == pytest.approx(theirs, abs=1e-9)
+        expected = theirs([pairs[row][1] for row in part], [[pairs[row][0] for row in part]]).score
+        assert of_part(statistic, part) == pytest.approx(expected, abs=1e-9)
 
 
 @settings(max_examples=100)
 @given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), min_size=1, max_size=5))
-def test_bleu_is_that_of_sacrebleu_for_any_texts(pairs: list[tuple[str, str]]) -> None:
+def test_bleu_and_chrf_are_those_of_sacrebleu_for_any_texts(pairs: list[tuple[str, str]]) -> None:
     import sacrebleu
 
     expected, answers = zip(*pairs, strict=True)
-    theirs = sacrebleu.corpus_bleu(list(answers), [list(expected)]).score
-    assert metrics.score("generation", answers, expected).metrics["bleu"] == pytest.approx(theirs, abs=1e-9)
+    found = metrics.score("generation", answers, expected).metrics
+    assert found["bleu"] == pytest.approx(sacrebleu.corpus_bleu(list(answers), [list(expected)]).score, abs=1e-9)
+    assert found["chrf"] == pytest.approx(sacrebleu.corpus_chrf(list(answers), [list(expected)]).score, abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_figures_over_fields_are_the_means_of_the_figures_of_each_field(seed: int) -> None:
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import precision_recall_fscore_support
 
     chance = random.Random(seed)  # noqa: S311
     rows = [{"kind": chance.choice("xyz"), "size": chance.choice([1, 2]), "free": f"t{number}"} for number in range(30)]
     given = [{key: value if chance.random() < 0.7 else 7 for key, value in row.items()} for row in rows]
     schema = json.dumps({"properties": {"kind": {"enum": ["x", "y", "z"]}, "size": {"enum": [1, 2]}, "free": {}}})
-    found = metrics.score(
+    scores = metrics.score(
         "structured_output", [json.dumps(row) for row in given], [json.dumps(row) for row in rows], json_schema=schema
-    ).statistics
+    )
+    found = scores.statistics
+
+    def theirs(pairs: Sequence[tuple[str, str]]) -> tuple[float, float, float]:
+        """Precision, recall and F1 of one field; 7 is no value of any."""
+        wanted, got = zip(*pairs, strict=True)
+        labels = sorted(set(wanted) | (set(got) - {"7"}))
+        return tuple(
+            precision_recall_fscore_support(wanted, got, labels=labels, average="macro", zero_division=0.0)[:3]
+        )
+
     for part in parts(len(rows), seed):
         pairs = {name: [(str(rows[row][name]), str(given[row][name])) for row in part] for name in rows[0]}
-        macro = [
-            f1_score(
-                [a for a, _ in of],
-                [b for _, b in of],
-                labels=sorted({a for a, _ in of} | ({b for _, b in of} - {"7"})),
-                average="macro",
-                zero_division=0.0,
-            )
-            for of in pairs.values()
-        ]
-        assert of_part(found["field_macro_f1"], part) == pytest.approx(np.mean(macro))
+        figures = np.array([theirs(of) for of in pairs.values()]).mean(axis=0)
+        names = ("field_precision", "field_recall", "field_macro_f1")
+        assert [of_part(found[name], part) for name in names] == pytest.approx(figures.tolist())
         right = [np.mean([a == b for a, b in of]) for of in pairs.values()]
         assert of_part(found["field_accuracy"], part) == pytest.approx(np.mean(right))
+    whole = {name: [(str(a[name]), str(b[name])) for a, b in zip(rows, given, strict=True)] for name in rows[0]}
+    for field in scores.fields:
+        figures_of_field = (field.macro_precision, field.macro_recall, field.macro_f1)
+        assert figures_of_field == pytest.approx(theirs(whole[field.name]))
 
 
 def test_a_mean_leaves_out_rows_without_weight_and_a_perplexity_is_the_exponential_of_one() -> None:
@@ -118,7 +127,7 @@ def test_a_mean_leaves_out_rows_without_weight_and_a_perplexity_is_the_exponenti
     assert float(figure("exp_mean", np.array([1e9, 1.0]))) == math.inf
 
 
-@pytest.mark.parametrize("task", ["classification", "structured_output", "generation"])
+@pytest.mark.parametrize("task", ["classification", "structured_output", "generation", "chat"])
 def test_no_rows_have_no_figure(task: str) -> None:
     some = ['{"a": 1}', '{"a": 2}']
     scores = metrics.score(task, some, some, labels=some, json_schema='{"properties": {"a": {}}}')  # type: ignore[arg-type]
@@ -126,7 +135,7 @@ def test_no_rows_have_no_figure(task: str) -> None:
         assert np.isnan(resampled(statistic, np.zeros((2, 2)))).all(), name
 
 
-@pytest.mark.parametrize("task", ["classification", "structured_output", "generation"])
+@pytest.mark.parametrize("task", ["classification", "structured_output", "generation", "chat"])
 def test_every_figure_is_that_of_its_statistic_over_all_rows(task: str) -> None:
     expected = ['{"a": 1}', '{"a": 2}', '{"a": 1}']
     answers = ['{"a": 1}', "no", '{"a": 2}']

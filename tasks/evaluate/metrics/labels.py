@@ -23,9 +23,11 @@ def classification(answers: Sequence[str], expected: Sequence[str], labels: Sequ
     given = [normalise(text) for text in answers]
     correct = tuple(a == b for a, b in zip(wanted, given, strict=True))
     classes = f1_by_class(wanted, given, closed)
+    rows = class_rows(classes, wanted, given)
     statistics = {
         "accuracy": mean_of(correct),
-        "macro_f1": Statistic("macro_f1", class_rows(classes, wanted, given)),
+        "macro_f1": Statistic("macro_f1", rows),
+        "weighted_f1": Statistic("weighted_f1", rows),
         "valid_label": mean_of([text in closed for text in given]),
         "exact_match": mean_of([a.strip() == b.strip() for a, b in zip(expected, answers, strict=True)]),
     }
