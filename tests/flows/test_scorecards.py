@@ -216,7 +216,8 @@ def test_nothing_sticks_out_at_any_width(
     page.locator("article").first.scroll_into_view_if_needed()
     page.screenshot(path=screenshots / f"scorecard-{name}-row.png")
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    outside = "[...document.querySelectorAll('button, .choices span')].filter(e => e.getBoundingClientRect().right > innerWidth)"
+    everything = "[...document.querySelectorAll('button, .choices span')]"
+    outside = f"{everything}.filter(e => e.getBoundingClientRect().right > innerWidth)"
     assert page.evaluate(f"{outside}.length") == 0
     context.close()
 

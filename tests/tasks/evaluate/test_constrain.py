@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluate.arms import stop_ids
+from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.constrain import Paths, Trie
 from tasks.evaluate.generate import Answers, answer, inference
 from tests.tasks.evaluate.made import Whole
