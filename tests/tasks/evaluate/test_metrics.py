@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conf.schema import COMMON_METRICS, METRICS
+from conf.schema import COMMON_METRICS, METRICS, TaskKind
 from tasks.errors import DataError, RecipeError
 from tasks.evaluate import metrics
-from tasks.evaluate.metrics import ABSENT, INVALID, NOT_JSON, OTHER, canonical, f1_by_class, parse, perplexity, score
+from tasks.evaluate.measure import ArmResult
+from tasks.evaluate.metrics import (
+    ABSENT,
+    INVALID,
+    NOT_JSON,
+    OTHER,
+    Scores,
+    canonical,
+    f1_by_class,
+    parse,
+    perplexity,
+    score,
+)
 from tasks.evaluate.report import build
 
 LABELS = ("a", "b", "c")
@@ -38,6 +52,11 @@ json_pairs = st.lists(st.tuples(objects.map(json.dumps), json_answers), min_size
 
 def by_hand(kind: str, urgent: bool, item: str) -> str:
     return json.dumps({"kind": kind, "urgent": urgent, "item": item})
+
+
+def reported(task: TaskKind, n_rows: int, scores: Scores, labels: Sequence[str] = ()) -> dict[str, Any]:
+    """The report of one arm without answers."""
+    return build(task, n_rows, labels, {"tuned": ArmResult([], scores, [])})
 
 
 def test_classification_by_hand() -> None:
@@ -66,7 +85,7 @@ def test_an_expected_label_outside_the_set_counts_but_its_text_stays_out_of_the_
     scores = score("classification", ["a", "b"], ["a", "secret"], labels=LABELS)
     assert scores.metrics["accuracy"] == 0.5
     assert scores.metrics["macro_f1"] == pytest.approx((1 + 0 + 0) / 3)  # a, b, and the label outside
-    assert "secret" not in json.dumps(build("classification", 2, LABELS, {"tuned": scores}))
+    assert "secret" not in json.dumps(reported("classification", 2, scores, labels=LABELS))
 
 
 def test_f1_equals_that_of_scikit_learn() -> None:
@@ -130,7 +149,7 @@ def test_structured_output_by_hand() -> None:
 def test_a_field_report_lists_values_only_where_the_schema_closes_them() -> None:
     expected = [by_hand("bug", True, "Mrs Smith")]
     scores = score("structured_output", ["no"], expected, json_schema=SCHEMA)
-    report = build("structured_output", 1, (), {"tuned": scores})["arms"]["tuned"]
+    report = reported("structured_output", 1, scores)["arms"]["tuned"]
     assert "Mrs Smith" not in json.dumps(report)
     assert report["per_field"]["item"] == {"f1": 0.0, "accuracy": 0.0, "support": 1, "per_class": {}, "confusion": None}
     assert report["per_field"]["kind"]["per_class"]["bug"]["support"] == 1
@@ -157,7 +176,7 @@ def test_a_missing_optional_field_is_right_only_where_it_is_missing_too() -> Non
     schema = '{"type": "object", "properties": {"note": {"type": "string"}}}'
     scores = score("structured_output", ["{}", "{}", "x"], ["{}", '{"note": "n"}', "{}"], json_schema=schema)
     assert scores.metrics["field_accuracy"] == pytest.approx(1 / 3)
-    assert ABSENT not in json.dumps(build("structured_output", 3, (), {"tuned": scores}))
+    assert ABSENT not in json.dumps(reported("structured_output", 3, scores))
 
 
 def test_a_string_that_reads_like_another_value_is_kept_apart_from_it() -> None:
