@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -13,14 +13,13 @@ from conf.policy import NAME
 from conf.settings import settings
 from flows.decisions import as_json_option, prepared, print_json
 from tasks.errors import RecipeError, StoreError
+from tasks.people.results import Opponent
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tasks.people.candidate import Version
     from tasks.people.collect import Opinion
-
-Against = Literal["base", "champion"]
 
 _version = click.option("--version", metavar="N", help="Of MODEL-candidates; default: the challenger, or the newest.")
 
@@ -35,7 +34,7 @@ def scorecard() -> None:
 @_version
 @click.option("--rows", default=20, show_default=True, type=click.IntRange(1, 500), help="How many held-out rows.")
 @click.option(
-    "--against", type=click.Choice(get_args(Against)), help="Default: the champion where it answered, else the base."
+    "--against", type=click.Choice(get_args(Opponent)), help="Default: the champion where it answered, else the base."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="The page; default: cards.html, without --csv.")
 @click.option("--csv", "as_csv", type=click.Path(path_type=Path), help="The sheet for a spreadsheet.")
@@ -44,7 +43,7 @@ def make(
     model: str,
     version: str | None,
     rows: int,
-    against: Against | None,
+    against: Opponent | None,
     out: Path | None,
     as_csv: Path | None,
     as_json: bool,
@@ -90,7 +89,6 @@ def add(cards: Path, reviewer: str, as_json: bool) -> None:
         raise RecipeError("--as: small letters, digits and . _ - only, e.g. first-reviewer")
     content = _read(cards)
     from tasks.artifacts import Store
-    from tasks.people.candidate import version_of
     from tasks.people.cards import read_cards, read_lines, sheet_of, unblinded
     from tasks.people.collect import add_scorecard, opinion_of, scorecards, standing
     from tasks.people.record import record_scorecard
@@ -101,8 +99,7 @@ def add(cards: Path, reviewer: str, as_json: bool) -> None:
     sheet = sheet_of(cards.name, lines, lambda name: find_sheet(name, store))
     said = unblinded(sheet, read_cards(cards.name, lines, sheet), order(sheet, store))
     kept = add_scorecard(sheet, reviewer, said, store, getpass.getuser())
-    found = version_of(sheet.evaluation, settings())
-    traces = record_scorecard(kept, answers(sheet, store), found, settings())
+    found, traces = record_scorecard(kept, answers(sheet, store), settings())
     see = f"see: tunegate scorecard show {found.model} --version {found.version}"
     of_sheet = [c for c in standing(scorecards(sheet.evaluation, store)) if c.sheet == sheet.digest]
     opinion = opinion_of(of_sheet)

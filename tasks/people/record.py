@@ -10,30 +10,40 @@ from typing import Any
 
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.people.candidate import Version
+from tasks.network import is_network
+from tasks.people.candidate import Version, version_of
 from tasks.people.results import SCALES, SIDES, Card, Scorecard, Side
 from tasks.people.sheet import Answers
-from tasks.register.runs import client
 
 EVALUATION_TAG = "tunegate.evaluation_digest"
 ANSWER_TAG = "tunegate.answer"  # arm/row id
 SHEET = "tunegate.sheet"
 WITHDRAWN = "withdrawn"  # a note or a preference that the reviewer's last scorecard has no more
-MOST_TRACES = 10_000
+PAGE = 500  # traces at a time: an MLflow server gives no more
 
 
 def record_scorecard(
-    scorecard: Scorecard, answers: Sequence[Answers], version: Version, settings: Settings
-) -> tuple[str, ...]:
+    scorecard: Scorecard, answers: Sequence[Answers], settings: Settings
+) -> tuple[Version, tuple[str, ...]]:
     """Log what the reviewer said of each answer.
 
     Returns:
-        The ids of the traces, two a row.
+        The candidate that was scored, and the ids of the traces, two a row.
 
     Raises:
-        TunegateError: MLflow did not take the traces.
+        ModelError: MLflow has no candidate of this evaluation.
+        TunegateError: MLflow is away, or did not take the traces.
     """
-    client(settings)  # the fluent API goes where the settings say
+    try:
+        version = version_of(scorecard.evaluation, settings)
+        return version, _record(scorecard, answers, version)
+    except Exception as error:
+        if not is_network(error):
+            raise
+        raise TunegateError("MLflow is away; the scores are kept, and the same command logs them there") from error
+
+
+def _record(scorecard: Scorecard, answers: Sequence[Answers], version: Version) -> tuple[str, ...]:
     traces = _traces(scorecard, answers, version)
     for card in scorecard.cards:
         for side in SIDES:
@@ -76,14 +86,20 @@ def _find(evaluation: str, version: Version) -> dict[str, Any]:
     """The traces of an evaluation by what they are of; the first, where two were made at once."""
     import mlflow
 
-    found = mlflow.MlflowClient().search_traces(
-        locations=[version.experiment_id],
-        filter_string=f"tags.`{EVALUATION_TAG}` = '{evaluation}'",
-        order_by=["timestamp_ms DESC"],
-        max_results=MOST_TRACES,
-        include_spans=False,
-    )
-    return {trace.info.tags[ANSWER_TAG]: trace for trace in found}
+    found: dict[str, Any] = {}
+    token: str | None = None
+    while token != "":
+        page = mlflow.MlflowClient().search_traces(
+            locations=[version.experiment_id],
+            filter_string=f"tags.`{EVALUATION_TAG}` = '{evaluation}'",
+            order_by=["timestamp_ms DESC"],
+            max_results=PAGE,
+            page_token=token,
+            include_spans=False,
+        )
+        found |= {trace.info.tags[ANSWER_TAG]: trace for trace in page}
+        token = page.token or ""
+    return found
 
 
 def _assess(trace: Any, card: Card, side: Side, scorecard: Scorecard) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 import pytest
 
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
-from tasks.errors import ModelError
+from tasks.errors import ModelError, TunegateError
+from tasks.people import record
 from tasks.people.candidate import evaluated, version_of
 from tasks.people.collect import add_scorecard
 from tasks.people.record import record_scorecard
@@ -22,7 +28,9 @@ from tasks.register.record import LINEAGE
 from tasks.register.runs import client
 from tasks.results import Evaluation
 from tests.builders import make_split
+from tests.flows.platform import free_port
 from tests.tasks.people.made import make_evaluation, marks
+from tests.waiting import wait_for
 
 pytestmark = [
     # mlflow 3.17 builds its tables with what SQLAlchemy 2.1 means to drop
@@ -113,8 +121,8 @@ def cards_of(sheet: Sheet, score: int, notes: str = "", preferred: str | None = 
 
 def add(house: House, sheet: Sheet, reviewer: str, cards: tuple[Card, ...]) -> tuple[str, ...]:
     kept = add_scorecard(sheet, reviewer, cards, house.store, "login")
-    version = version_of(sheet.evaluation, house.settings)
-    return record_scorecard(kept, answers(sheet, house.store), version, house.settings)
+    _, traces = record_scorecard(kept, answers(sheet, house.store), house.settings)
+    return traces
 
 
 def said(trace: Any, reviewer: str) -> dict[str, Any]:
@@ -198,6 +206,64 @@ def test_a_recording_that_was_killed_goes_on_where_it_stopped(house: House, monk
     assert sum(len(trace.info.assessments) for trace in house.traces("killed")) == 7
     add(house, sheet, "ada", cards_of(sheet, 5))
     assert [len(trace.info.assessments) for trace in house.traces("killed")] == [4, 4, 4, 4]
+
+
+def test_traces_are_found_again_however_many_pages_they_fill(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "PAGE", 3)
+    evaluation = make_evaluation(house.store, 8, key="pages")
+    house.register("pages", evaluation)
+    sheet = make_sheet(evaluation, 4, None, house.store)
+    assert add(house, sheet, "ada", cards_of(sheet, 5)) == add(house, sheet, "ada", cards_of(sheet, 5))
+    assert len(house.traces("pages")) == 8
+
+
+@pytest.mark.slow
+def test_a_server_takes_them_as_the_database_does(house: House) -> None:
+    evaluation = make_evaluation(house.store, 8, key="server")
+    house.register("server", evaluation)
+    sheet = make_sheet(evaluation, 2, None, house.store)
+    kept = add_scorecard(sheet, "ada", cards_of(sheet, 5, "good", "tuned"), house.store, "login")
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", house.settings.tracking_uri,
+         "--port", str(port), "--workers", "1"],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers_at(f"{url}/health"))
+        through = replace(house.settings, tracking_uri=url)
+        first, again = (record_scorecard(kept, answers(sheet, house.store), through) for _ in range(2))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
+    assert first == again
+    traces = house.traces("server")
+    assert sorted(trace.info.trace_id for trace in traces) == sorted(first[1])
+    assert sorted(len(trace.info.assessments) for trace in traces) == [5, 5, 6, 6]
+
+
+def answers_at(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_while_mlflow_is_away_the_scores_are_kept_and_the_line_says_what_to_do(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = make_evaluation(house.store, 8, key="away")
+    house.register("away", evaluation)
+    sheet = make_sheet(evaluation, 1, None, house.store)
+    kept = add_scorecard(sheet, "ada", cards_of(sheet, 5), house.store, "login")
+    away = replace(house.settings, tracking_uri=f"http://127.0.0.1:{free_port()}")
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(TunegateError, match=r"^MLflow is away; the scores are kept, and the same command logs"):
+            record_scorecard(kept, answers(sheet, house.store), away)
+    assert len(add(house, sheet, "ada", cards_of(sheet, 5))) == 2
 
 
 def test_an_earlier_score_stays_marked_as_overridden(house: House) -> None:
