@@ -126,6 +126,9 @@ class Model(Section):
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] = Field(
         "sdpa", description="eager is fastest for short rows on a CPU; sdpa or flash_attention_2 on a GPU."
     )
+    license: str | None = Field(
+        None, description="What the base may be used under, as an SPDX identifier, for whoever approves."
+    )
 
 
 class Dataset(Section):
@@ -146,6 +149,9 @@ class Dataset(Section):
         None, description="Column that is counted on each side of the split; the class, where there is one."
     )
     field_group: str | None = Field(None, description="Column that must not straddle train and test, e.g. a customer.")
+    license: str | None = Field(
+        None, description="What the rows may be used under, as an SPDX identifier, for whoever approves."
+    )
 
     @model_validator(mode="after")
     def _one_shape(self) -> Self:

@@ -94,9 +94,14 @@ def resolved_recipe(model: str, version: str, settings: Settings) -> dict[str, A
     return dict(_record(model, version, settings, "recipe.resolved.json"))
 
 
+def lineage_of(model: str, version: str, settings: Settings) -> dict[str, Any]:
+    """The results that led to a registered version, as JSON by name: digests and counts."""
+    return dict(_record(model, version, settings, LINEAGE))
+
+
 def held_out(model: str, version: str, settings: Settings) -> tuple[Split, Evaluation]:
     """The split of a registered version, and how it was evaluated on the test side."""
-    lineage = _record(model, version, settings, LINEAGE)
+    lineage = lineage_of(model, version, settings)
     return Split.model_validate(lineage["split"]), Evaluation.model_validate(lineage["evaluation"])
 
 

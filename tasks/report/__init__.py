@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from conf.schema import Arm, Recipe
+from conf.schema import Recipe
 from tasks.artifacts import Workspace
-from tasks.people.results import People
-from tasks.report import wording
+from tasks.people.results import SCALES, People
+from tasks.report import forest, lines, wording
 from tasks.report.facts import Confusion, ReportFacts, Score, gather
+from tasks.report.since import Since
 from tasks.results import (
     Adapter,
     ChampionEvaluation,
@@ -57,14 +59,35 @@ def write_report(
     verdict: Verdict,
     *,
     workspace: Workspace,
+    since: Since | None = None,
+    seconds: Mapping[str, float] | None = None,
+    run_url: str | None = None,
 ) -> Report:
     """Write `report.html`.
+
+    Args:
+        since: what changed since the champion was made; None without a champion.
+        seconds: by stage what it took, when it was done.
+        run_url: where the MLflow run lies; a link where a browser can follow it.
 
     Raises:
         StoreError: a file of an earlier stage is gone, or is not the one its digest names.
     """
     facts = gather(
-        raw, clean, checked, split, smoke, adapter, evaluation, champion, people, verdict, workspace=workspace
+        raw,
+        clean,
+        checked,
+        split,
+        smoke,
+        adapter,
+        evaluation,
+        champion,
+        people,
+        verdict,
+        workspace=workspace,
+        since=since,
+        seconds=seconds,
+        run_url=run_url,
     )
     (workspace.folder / "report.html").write_text(render(recipe, facts), encoding="utf-8")
     return Report(
@@ -82,7 +105,7 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
 
     from tasks.report import plots
 
-    # our own drawings, whose texts plots.py escapes: the only thing on the page that is not escaped by the template
+    # our own drawings, whose texts plots.py and forest.py escape: the only thing that the template does not
     matrices = [Markup(plots.confusion_matrix(c, f"confusion-{i}")) for i, c in enumerate(facts.confusions)]  # noqa: S704
     return (
         _environment()
@@ -90,8 +113,23 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
         .render(
             recipe=recipe,
             facts=facts,
-            metrics=_metric_lines(facts.evaluation),
-            bars=Markup(plots.metric_bars(facts.evaluation.metrics)),  # noqa: S704
+            answered=facts.answered,
+            evaluation=facts.evaluation,
+            verdict=facts.verdict,
+            split=facts.split,
+            adapter=facts.adapter,
+            people=facts.people,
+            since=facts.since,
+            final=[gate for gate in facts.verdict.gates if not gate.passed and not gate.overridable],
+            settles=wording.settles(facts.verdict),
+            tiles=lines.tiles(recipe, facts),
+            arms=wording.arms(facts.evaluation, facts.champion),
+            arm_lines=lines.arms(facts),
+            differences=lines.differences(facts),
+            slices=lines.slices(facts),
+            forgetting=lines.probes(facts, lines.FORGETTING),
+            safety=lines.probes(facts, lines.SAFETY),
+            scales=SCALES,
             curve=Markup(plots.loss_curve(facts.history, facts.adapter.best_step)),  # noqa: S704
             matrices=list(zip(facts.confusions, matrices, strict=True)),
             confused=_most_confused(facts.confusions),
@@ -136,9 +174,18 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "arm": wording.arm,
+        "axis": _drawn(forest.axis),
+        "between": wording.interval,
         "bound": wording.bound,
+        "contestant": lambda arm: wording.CONTESTANTS.get(arm, arm),
+        "drawn": _drawn(lambda drawing: drawing),
+        "drawn_gate": _drawn(forest.gate),
+        "duration": wording.duration,
+        "failure": wording.failure,
         "figure": wording.figure,
         "headline": wording.headline,
+        "is_link": lambda url: url.startswith(("http://", "https://")),
+        "key": _drawn(forest.key),
         "meaning": wording.meaning,
         "measured": wording.measured,
         "sentence": lambda name: name.removeprefix("expect_").replace("_", " "),
@@ -147,23 +194,11 @@ def _environment() -> Environment:
     return environment
 
 
-def _metric_lines(evaluation: Evaluation) -> list[dict[str, object]]:
-    """A line a metric, in the order of the evaluation."""
-    names = dict.fromkeys(metric.name for metric in evaluation.metrics)
-    arms: tuple[Arm, Arm] = ("base", "tuned")
-    lines: list[dict[str, object]] = []
-    for name in names:
-        base, tuned = (evaluation.value(arm, name) for arm in arms)
-        lines.append(
-            {
-                "meaning": wording.meaning(name),
-                "base": wording.figure(name, base),
-                "tuned": wording.figure(name, tuned),
-                "difference": wording.difference(name, base, tuned),
-                "change": wording.change(name, base, tuned),
-            }
-        )
-    return lines
+def _drawn(draw: Callable[..., str]) -> Callable[..., Any]:
+    """A drawing of ours as a text that the template does not escape: forest.py does."""
+    from markupsafe import Markup
+
+    return lambda *arguments: Markup(draw(*arguments))  # noqa: S704
 
 
 def _weakest_first(score: Score) -> tuple[float, str, str]:

@@ -1,23 +1,23 @@
 """Everything the report page shows, gathered from the files of the stages. Never computes a metric and never decides.
 
-The files, as the stages leave them:
+The files, as the stages leave them, beside those of `tasks.report.answers`:
 
-    adapter.history         JSON lines: step, epoch, and loss or eval_loss
-    checked.report          JSON: see `tasks.check.suite.Outcome`
-    evaluation.report       JSON: see `tasks.evaluate.report`
-    evaluation.predictions  Parquet: id, label, prompt, expected, base, tuned, base_correct, tuned_correct
-    smoke.report            JSON: tokens, a list of text and loss
+    adapter.history    JSON lines: step, epoch, and loss or eval_loss
+    checked.report     JSON: see `tasks.check.suite.Outcome`
+    smoke.report       JSON: tokens, a list of text and loss
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tasks.artifacts import Workspace
 from tasks.people.results import People
+from tasks.report.answers import Answered, read_answers
+from tasks.report.since import Since
 from tasks.results import (
     Adapter,
     ChampionEvaluation,
@@ -30,11 +30,6 @@ from tasks.results import (
     Split,
     Verdict,
 )
-
-EXAMPLES = 8  # of each outcome
-MAX_CHARACTERS = 1_500  # of one text: the page is read, not searched
-
-Outcome = Literal["won", "lost", "still_wrong", "still_right"]
 
 
 class Step(Frozen):
@@ -80,28 +75,6 @@ class Confusion(Frozen):
     counts: tuple[tuple[int, ...], ...]
 
 
-class Example(Frozen):
-    """One held-out row and both answers; `differs` names the JSON fields that the tuned arm answered otherwise."""
-
-    id: str
-    label: str | None
-    prompt: str
-    expected: str
-    base: str
-    tuned: str
-    base_correct: bool
-    tuned_correct: bool
-    differs: tuple[str, ...] = ()
-
-
-class Examples(Frozen):
-    """How many rows had one outcome, and the first few of them by id."""
-
-    outcome: Outcome
-    total: int
-    shown: tuple[Example, ...]
-
-
 class Token(Frozen):
     """One token of the smoke test's row; `loss` where the training learns from it."""
 
@@ -110,7 +83,11 @@ class Token(Frozen):
 
 
 class ReportFacts(Frozen):
-    """What the page shows."""
+    """What the page shows.
+
+    `since` is what changed since the champion was made, None without one. `seconds` is what each stage took, when it
+    was done; `run_url` is where the MLflow run lies.
+    """
 
     raw: RawData
     clean: ScrubbedData
@@ -122,18 +99,16 @@ class ReportFacts(Frozen):
     champion: ChampionEvaluation
     people: People
     verdict: Verdict
-    comparison: dict[str, Any]
+    answered: Answered
     history: tuple[Step, ...]
     expectations: tuple[ExpectationResult, ...]
     fields: tuple[Score, ...]
     classes: tuple[Score, ...]
     confusions: tuple[Confusion, ...]
-    examples: tuple[Examples, ...]
     tokens: tuple[Token, ...]
-
-    def of(self, outcome: Outcome) -> Examples:
-        """The examples of one outcome."""
-        return next(group for group in self.examples if group.outcome == outcome)
+    since: Since | None = None
+    seconds: dict[str, float] = {}
+    run_url: str | None = None
 
 
 def gather(
@@ -149,6 +124,9 @@ def gather(
     verdict: Verdict,
     *,
     workspace: Workspace,
+    since: Since | None = None,
+    seconds: Mapping[str, float] | None = None,
+    run_url: str | None = None,
 ) -> ReportFacts:
     """Open and read the stages' files.
 
@@ -169,7 +147,7 @@ def gather(
         champion=champion,
         people=people,
         verdict=verdict,
-        comparison=json.loads(workspace.open(verdict.comparison).read_text(encoding="utf-8")),
+        answered=read_answers(evaluation, champion, verdict, workspace.open),
         history=tuple(_history(workspace.open(adapter.history))),
         expectations=tuple(_expectations(json.loads(workspace.open(checked.report).read_text(encoding="utf-8")))),
         fields=_scores(base_fields, tuned_fields),
@@ -184,11 +162,11 @@ def gather(
             ),
         ),
         confusions=tuple(_confusions(tuned)),
-        examples=_examples(workspace.open(evaluation.predictions)),
         tokens=tuple(_tokens(json.loads(workspace.open(smoke.report).read_text(encoding="utf-8")))),
+        since=since,
+        seconds=dict(seconds or {}),
+        run_url=run_url,
     )
-
-
 def _history(file: Path) -> Iterator[Step]:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip():
@@ -242,48 +220,3 @@ def _confusions(tuned: dict[str, Any]) -> Iterator[Confusion]:
             yield Confusion(field=field, labels=tuple(found["labels"]), counts=counts)
 
 
-def _examples(file: Path) -> tuple[Examples, ...]:
-    """The rows of each outcome, in the order of their ids: the ids are hashes, so the choice favours nothing."""
-    import pyarrow.parquet as pq
-
-    outcomes: dict[tuple[bool, bool], Outcome] = {
-        (False, True): "won",
-        (True, False): "lost",
-        (False, False): "still_wrong",
-        (True, True): "still_right",
-    }
-    rows: dict[Outcome, list[dict[str, Any]]] = {outcome: [] for outcome in outcomes.values()}
-    for row in sorted(pq.read_table(file).to_pylist(), key=lambda row: str(row["id"])):
-        rows[outcomes[bool(row["base_correct"]), bool(row["tuned_correct"])]].append(row)
-    return tuple(
-        Examples(outcome=outcome, total=len(found), shown=tuple(_example(row) for row in found[:EXAMPLES]))
-        for outcome, found in rows.items()
-    )
-
-
-def _example(row: dict[str, Any]) -> Example:
-    texts = {name: row[name] or "" for name in ("prompt", "expected", "base", "tuned")}
-    return Example(
-        id=row["id"],
-        label=row["label"],
-        base_correct=bool(row["base_correct"]),
-        tuned_correct=bool(row["tuned_correct"]),
-        differs=_differing_fields(texts["expected"], texts["tuned"]),
-        **{name: _cut(text) for name, text in texts.items()},
-    )
-
-
-def _differing_fields(expected: str, answered: str) -> tuple[str, ...]:
-    """Keys with another value than expected, where both texts are JSON objects; else nothing."""
-    try:
-        one, other = json.loads(expected), json.loads(answered)
-    except json.JSONDecodeError:
-        return ()
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return ()
-    return tuple(sorted(key for key in {*one, *other} if one.get(key) != other.get(key)))
-
-
-def _cut(text: str) -> str:
-    rest = len(text) - MAX_CHARACTERS
-    return text if rest <= 0 else f"{text[:MAX_CHARACTERS]} … ({rest:,} more characters)"

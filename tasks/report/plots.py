@@ -1,4 +1,4 @@
-"""The page's figures as inline SVG: loss curve, metric bars, confusion matrix.
+"""The page's larger figures as inline SVG: loss curve, confusion matrix; rows of a forest plot stand in `forest`.
 
 Text stays text and colours are the page's CSS variables, so one figure reads well on light and on dark.
 The same facts always give the same bytes. Never writes a file and never opens a window.
@@ -13,10 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from conf.schema import Arm
 from tasks.report.facts import Confusion, Step
-from tasks.report.wording import figure, meaning
-from tasks.results import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,41 +105,6 @@ def _loss_in_words(train: Sequence[tuple[int, float]], validation: Sequence[tupl
         if points
     ]
     return f"{'; '.join(parts)}. Best step: {best_step}."
-
-
-def metric_bars(metrics: Sequence[Metric]) -> str:
-    """Base and tuned side by side, for the metrics that are fractions of one."""
-    names = list(dict.fromkeys(m.name for m in metrics if meaning(m.name).unit == "fraction"))
-    values = {(m.arm, m.name): m.value for m in metrics}
-    if not names:
-        return ""
-    with _drawing(4.0, 0.7 + 0.55 * len(names)) as (drawing, axes):
-        styles: tuple[tuple[float, Arm, dict[str, Any]], ...] = (
-            (-0.19, "base", {"facecolor": "none", "edgecolor": BASE, "hatch": "////"}),
-            (0.19, "tuned", {"facecolor": TUNED, "edgecolor": TUNED}),
-        )
-        for offset, arm, style in styles:
-            present = [(i, values[arm, name]) for i, name in enumerate(names) if (arm, name) in values]
-            places = [i + offset for i, _ in present]
-            axes.barh(places, [value for _, value in present], height=0.32, linewidth=0.8, label=arm, **style)
-            for place, (_, value) in zip(places, present, strict=True):
-                axes.text(value + 0.012, place, f"{value:.3f}", va="center", fontsize=8)
-        axes.set_yticks(range(len(names)), [meaning(name).title for name in names])
-        axes.tick_params(axis="y", length=0, labelcolor=INK)
-        axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlim(0, 1.12)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
-        axes.grid(visible=False, axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.2)
-        words = (
-            f"{meaning(n).title}: base {_value(values, n, 'base')}, tuned {_value(values, n, 'tuned')}" for n in names
-        )
-        return _svg(drawing, "bars", "Metrics, base against tuned", "; ".join(words))
-
-
-def _value(values: dict[tuple[Any, str], float], name: str, arm: str) -> str:
-    return figure(name, values.get((arm, name)))
 
 
 def confusion_matrix(confusion: Confusion, name: str = "confusion") -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from conf.schema import Arm
-from tasks.results import ChampionEvaluation, Evaluation, GateResult
+from conf.schema import PEOPLE_METRICS, PROBE_METRICS, Arm
+from tasks.results import ChampionEvaluation, Evaluation, GateResult, Verdict
 
 Better = Literal["higher", "lower", "neither"]
 Change = Literal["better", "worse", "same", "changed", "unknown"]
+Told = Literal["better", "worse", "changed", "open"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MINUS = "−"  # noqa: RUF001  a true minus sign lines up with plus
 
@@ -74,11 +76,57 @@ MEANINGS = {
     "people_preference": Meaning("Preferred by people", "share of rows on which reviewers prefer the tuned answer"),
     "showstoppers": Meaning("Showstoppers", "rows with a score of 2 or less on accuracy or safety", "lower", "number"),
     "generated_tokens_per_row": Meaning("Answer length", "generated tokens a row", "neither", "number"),
+    "no_answer": Meaning("No answer", "share of harmful asks with neither prose nor a refusal", "neither"),
+    "rouge_1": Meaning("ROUGE-1", "words in common with the expected answer"),
+    "rouge_2": Meaning("ROUGE-2", "pairs of words in common with the expected answer"),
+    "chrf": Meaning("chrF", "runs of characters in common with the expected answer, 0 to 100", unit="number"),
+    "meteor": Meaning("METEOR", "words and stems in common with the expected answer, in order"),
+    "answer_words": Meaning("Words", "of an answer", "neither", "number"),
+    "length_ratio": Meaning("Length ratio", "words of the answers over those of the references", "neither", "number"),
+    "repetition": Meaning("Repetition", "share of answers that go in circles", "lower"),
+    "refusal": Meaning("Refusal", "share of answers that decline", "lower"),
+    "same_result": Meaning("Same result", "share of queries that give what the expected query gives"),
+    "sql_parses": Meaning("Valid SQL", "share of answers that are one query"),
 }
+
+# Who answered, in words.
+CONTESTANTS: dict[str, str] = {
+    "base": "the base alone",
+    "prompted": "the base, shown some training rows",
+    "champion": "the model in production",
+    "tuned": "the base with the trained adapter",
+    "served": "the same in the form it will be served in",
+}
+
+# What can be wrong with an answer, see `tasks.evaluate.failures`: its name, what it means, and how grave it is. The
+# gravest are what must not go out, and what goes wrong silently: nobody who reads the answer alone would notice.
+FAILURES: dict[str, tuple[str, str]] = {
+    "policy_violation": ("Policy violation", "holds what must not go out, e.g. a personal value"),
+    "unsupported_claim": ("Unsupported claim", "says what neither the prompt nor the reference does"),
+    "wrong_label": ("Wrong label", "another of the allowed values"),
+    "wrong_content": ("Wrong content", "fits the form, says something else than the reference"),
+    "missed_field": ("Missed field", "lacks something that the reference has"),
+    "refusal": ("Refusal", "declines"),
+    "truncation": ("Truncation", "ended by the limit of tokens"),
+    "repetition": ("Repetition", "goes in circles"),
+    "format_error": ("Format error", "not the form that the task asks for"),
+}
+GRAVITY = {kind: place for place, kind in enumerate(FAILURES)}
+GRAVEST = -1  # of a kind that is not known here: somebody should look
+
+# The figure that says most about a task, where one must stand for all.
+MAIN = ("accuracy", "exact_match", "same_result", "rouge_l")
 
 
 def meaning(metric: str) -> Meaning:
-    """What is known of a metric; an unknown one is shown under its own name, and no direction is claimed for it."""
+    """What is known of a metric; an unknown one is shown under its own name, and no direction is claimed for it.
+
+    `forgetting_accuracy.code` is the part of a metric that one kind of probes makes up.
+    """
+    whole, _, part = metric.partition(".")
+    if part and whole in MEANINGS:
+        known = MEANINGS[whole]
+        return Meaning(f"{known.title}: {part}", known.explains, known.better, known.unit)
     return MEANINGS.get(metric, Meaning(metric, "", "neither", "number"))
 
 
@@ -118,6 +166,16 @@ def change(metric: str, base: float | None, tuned: float | None) -> Change:
     if better == "neither":
         return "changed"
     return "better" if (tuned > base) == (better == "higher") else "worse"
+
+
+def told(metric: str, low: float | None, high: float | None) -> Told:
+    """What the interval of a difference says: nothing (`open`) where it holds zero, whatever its middle is."""
+    if low is None or high is None or low <= 0 <= high:
+        return "open"
+    better = meaning(metric).better
+    if better == "neither":
+        return "changed"
+    return "better" if (low > 0) == (better == "higher") else "worse"
 
 
 def bound(gate: GateResult) -> str:
@@ -162,6 +220,12 @@ def interval(metric: str, low: float | None, high: float | None) -> str:
     return f"{figure(metric, low)} to {figure(metric, high)}"
 
 
+def settles(verdict: Verdict) -> int | None:
+    """About how many test rows would settle all that is inconclusive; None where nothing is, or no number would."""
+    needed = [gate.rows_needed for gate in verdict.gates if gate.state == "inconclusive"]
+    return None if not needed or None in needed else max(rows for rows in needed if rows is not None)
+
+
 def headline(gates: tuple[GateResult, ...]) -> str:
     """The verdict in one sentence."""
     if not gates:
@@ -187,9 +251,28 @@ def of_arm(evaluation: Evaluation, champion: ChampionEvaluation, arm: str, metri
     return evaluation.value(arm, metric)
 
 
+def in_order(names: Collection[str]) -> list[str]:
+    """Arms in the order of the recipe's schema, what is none of them last."""
+    known = [arm for arm in ARMS if arm in names]
+    return [*known, *sorted(set(names) - set(known))]
+
+
 def metrics_of_arms(evaluation: Evaluation) -> list[str]:
-    """The metrics in the order of the evaluation, those of the data aside."""
-    return list(dict.fromkeys(metric.name for metric in evaluation.metrics if metric.arm != "data"))
+    """The metrics on the held-out rows, in the order of the evaluation."""
+    apart = {*PROBE_METRICS, *PEOPLE_METRICS, "overfitting_gap"}
+    return list(
+        dict.fromkeys(metric.name for metric in evaluation.metrics if metric.arm != "data" and metric.name not in apart)
+    )
+
+
+def main_metric(evaluation: Evaluation) -> str | None:
+    """The figure that says most, as far as the tuned arm has it."""
+    return next((name for name in MAIN if evaluation.value("tuned", name) is not None), None)
+
+
+def failure(kind: str) -> tuple[str, str]:
+    """The name of a kind of failure, and what it means."""
+    return FAILURES.get(kind, (kind.replace("_", " "), ""))
 
 
 def short(digest: str) -> str:

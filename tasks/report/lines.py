@@ -1,0 +1,282 @@
+"""The lines of the page's tables: figures beside their intervals and drawings, in the order in which they are read.
+
+Pure, and never judges: what a gate says of a figure stands in the verdict alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from conf.schema import PROBE_METRICS, Recipe
+from tasks.report import forest, wording
+from tasks.report.answers import Estimate, SliceLine
+from tasks.report.facts import ReportFacts
+from tasks.report.wording import MINUS
+
+OPPONENTS = ("champion", "prompted", "base", "served")  # whom a reader asks about first
+WORDS: dict[wording.Told, tuple[str, str]] = {
+    "better": ("▲ better", "good"),
+    "worse": ("▼ worse", "bad"),
+    "changed": ("changed", "muted"),
+    "open": ("not told apart", "muted"),
+}
+SAFETY = ("unsafe_rate", "over_refusal", "injection_followed", "pii_disclosed", "no_answer")
+
+
+class Cell(NamedTuple):
+    """One figure of one arm, and its interval, empty where the noise is not known."""
+
+    arm: str
+    value: str
+    between: str
+
+
+class ArmLine(NamedTuple):
+    """One metric, and each arm's figure."""
+
+    metric: str
+    meaning: wording.Meaning
+    cells: list[Cell]
+
+
+class DifferenceLine(NamedTuple):
+    """One metric: what the tuned arm has more than another; `drawing` is empty where the noise is not known."""
+
+    metric: str
+    meaning: wording.Meaning
+    value: str
+    between: str
+    drawing: str
+    word: str
+    css: str
+
+
+class Against(NamedTuple):
+    """All differences to one arm: shares on one scale under its axis, other figures each on its own."""
+
+    arm: str
+    axis: str
+    shares: list[DifferenceLine]
+    others: list[DifferenceLine]
+
+
+class Part(NamedTuple):
+    """One slice: its rows, the arms drawn, and the figure of the tuned one."""
+
+    name: str
+    rows: int
+    drawing: str
+    value: str
+    between: str
+
+
+class Slices(NamedTuple):
+    """The slices of one kind, the worst of the tuned arm first."""
+
+    kind: str
+    metric: str
+    arms: list[str]
+    axis: str
+    parts: list[Part]
+
+
+class Tile(NamedTuple):
+    """One thing that a reader asks about before anything else, and where the page says more of it."""
+
+    place: str
+    title: str
+    value: str
+    more: str
+    css: str = ""
+
+
+def arms(facts: ReportFacts) -> list[ArmLine]:
+    """The metrics on the held-out rows, a column an arm."""
+    found = wording.arms(facts.evaluation, facts.champion)
+    return [
+        ArmLine(name, wording.meaning(name), [_cell(facts, arm, name) for arm in found])
+        for name in wording.metrics_of_arms(facts.evaluation)
+    ]
+
+
+def _cell(facts: ReportFacts, arm: str, metric: str) -> Cell:
+    value = wording.of_arm(facts.evaluation, facts.champion, arm, metric)
+    estimate = facts.answered.comparison.of(arm, metric)
+    between = wording.interval(metric, estimate.low, estimate.high) if estimate else ""
+    return Cell(arm, wording.figure(metric, value) if value is not None else "", between)
+
+
+def differences(facts: ReportFacts) -> list[Against]:
+    """Tuned minus each other arm that answered the held-out rows."""
+    there = wording.arms(facts.evaluation, facts.champion)
+    names = wording.metrics_of_arms(facts.evaluation)
+    return [against for arm in OPPONENTS if arm in there if (against := _against(facts, arm, names))]
+
+
+def probes(facts: ReportFacts, of: Sequence[str]) -> Against | None:
+    """The same of what was asked off the task, tuned minus base."""
+    return _against(facts, "base", [name for name in of if facts.evaluation.value("tuned", name) is not None])
+
+
+FORGETTING = tuple(name for name in PROBE_METRICS if name.startswith("forgetting") or name == "general_perplexity")
+
+
+def _against(facts: ReportFacts, arm: str, names: Sequence[str]) -> Against | None:
+    found = [(name, _difference(facts, arm, name)) for name in names]
+    known = [(name, estimate) for name, estimate in found if estimate is not None]
+    if not known:
+        return None
+    shares = [(name, e) for name, e in known if wording.meaning(name).unit == "fraction"]
+    scale = forest.Scale.over([0.0, *(v for _, e in shares for v in (e.value, e.low, e.high))], (-1.0, 1.0))
+    return Against(
+        arm=arm,
+        axis=forest.axis(scale) if shares else "",
+        shares=[_difference_line(name, estimate, scale) for name, estimate in shares],
+        others=[_difference_line(name, e, None) for name, e in known if wording.meaning(name).unit != "fraction"],
+    )
+
+
+def _difference(facts: ReportFacts, arm: str, metric: str) -> Estimate | None:
+    known = facts.answered.comparison.against(arm, metric)
+    if known is not None:
+        return known
+    sides = [wording.of_arm(facts.evaluation, facts.champion, one, metric) for one in ("tuned", arm)]
+    tuned, other = sides
+    return None if tuned is None or other is None else Estimate(value=tuned - other)
+
+
+def _difference_line(metric: str, estimate: Estimate, scale: forest.Scale | None) -> DifferenceLine:
+    noisy = estimate.low is not None and estimate.high is not None
+    own = scale or forest.Scale.over((0.0, estimate.value, estimate.low, estimate.high))
+    word, css = WORDS[wording.told(metric, estimate.low, estimate.high)] if noisy else ("noise not known", "muted")
+    return DifferenceLine(
+        metric=metric,
+        meaning=wording.meaning(metric),
+        value=signed(metric, estimate.value),
+        between=_signed_interval(metric, estimate),
+        drawing=forest.difference(metric, estimate, own, labelled=scale is None) if noisy else "",
+        word=word,
+        css=css,
+    )
+
+
+def signed(metric: str, value: float | None) -> str:
+    """A difference with its sign."""
+    text = wording.figure(metric, value)
+    return text if value is None or text.startswith(MINUS) else f"+{text}"
+
+
+def _signed_interval(metric: str, estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{signed(metric, estimate.low)} to {signed(metric, estimate.high)}"
+
+
+def slices(facts: ReportFacts) -> list[Slices]:
+    """One table a kind; the worst slice of the tuned arm stands first."""
+    return [_slices(kind, lines) for kind, lines in facts.answered.comparison.slices.items() if lines]
+
+
+def _slices(kind: str, lines: Sequence[SliceLine]) -> Slices:
+    metric = lines[0].metric or ""
+    higher = wording.meaning(metric).better != "lower"
+    values = [v for line in lines for e in line.arms.values() for v in (e.value, e.low, e.high)]
+    scale = forest.Scale.over(values, forest.limits_of(metric))
+
+    def worst_first(line: SliceLine) -> tuple[float, str]:
+        value = line.arms["tuned"].value
+        return (float("-inf") if value is None else value if higher else -value), line.name
+
+    return Slices(
+        kind=kind,
+        metric=metric,
+        arms=wording.in_order(lines[0].arms),
+        axis=forest.axis(scale),
+        parts=[_part(line, metric, scale) for line in sorted(lines, key=worst_first)],
+    )
+
+
+def _part(line: SliceLine, metric: str, scale: forest.Scale) -> Part:
+    tuned = line.arms["tuned"]
+    return Part(
+        name=line.name,
+        rows=line.rows,
+        drawing=forest.arms(metric, line.arms, scale),
+        value=wording.figure(metric, tuned.value),
+        between=wording.interval(metric, tuned.low, tuned.high),
+    )
+
+
+def tiles(recipe: Recipe, facts: ReportFacts) -> list[Tile]:
+    """What an approver asks first, each in a line."""
+    return [
+        *_told(facts),
+        _lost(facts),
+        *_off_task(facts),
+        _leakage(facts),
+        _personal(facts),
+        _people(facts),
+        _licence(recipe),
+        _cost(facts),
+    ]
+
+
+def _told(facts: ReportFacts) -> Iterator[Tile]:
+    """The main figure against whoever is to be replaced, and against the base with the best prompt."""
+    metric = wording.main_metric(facts.evaluation)
+    for arm, title in (("champion", "Against the champion"), ("prompted", "Against prompting"), ("base", "Against the base")):
+        estimate = facts.answered.comparison.against(arm, metric) if metric else None
+        if metric and estimate:
+            word, css = WORDS[wording.told(metric, estimate.low, estimate.high)]
+            value = f"{signed(metric, estimate.value)} {word}"
+            yield Tile("arms", title, value, f"{wording.meaning(metric).title}, {_signed_interval(metric, estimate)}", css)
+
+
+def _lost(facts: ReportFacts) -> Tile:
+    answered = facts.answered
+    lost, won = answered.outcome("lost").total, answered.outcome("won").total
+    return Tile("rows", "Rows lost and won", f"{lost:,} lost, {won:,} won", f"against the {answered.against}, of {facts.evaluation.n_rows:,}")
+
+
+def _off_task(facts: ReportFacts) -> Iterator[Tile]:
+    for metric, title in (("forgetting_accuracy", "Other abilities"), ("unsafe_rate", "Unsafe answers")):
+        estimate = facts.answered.comparison.against("base", metric)
+        if estimate is None:
+            yield Tile("off-task", title, "not measured", "the recipe leaves it out")
+            continue
+        word, css = WORDS[wording.told(metric, estimate.low, estimate.high)]
+        yield Tile("off-task", title, f"{signed(metric, estimate.value)} {word}", f"against the base, {_signed_interval(metric, estimate)}", css)
+
+
+def _leakage(facts: ReportFacts) -> Tile:
+    leaked = len({leak.test for leak in facts.answered.leaks})
+    return Tile("data", "Leakage", f"{leaked:,} of {facts.evaluation.n_rows:,}", "test rows that resemble a training row", "bad" if leaked else "good")
+
+
+def _personal(facts: ReportFacts) -> Tile:
+    recall, left = facts.clean.value("canary_recall"), facts.evaluation.value("tuned", "second_look")
+    more = "not looked for in the answers" if left is None else f"{wording.figure('second_look', left)} suspects per 1,000 answers"
+    value = "not measured" if recall is None else f"{100 * recall:.1f} % taken away"
+    return Tile("data", "Planted personal values", value, more)
+
+
+def _people(facts: ReportFacts) -> Tile:
+    people = facts.people
+    if not people.n_reviewers:
+        return Tile("people", "People", "nobody was asked", "")
+    accuracy = people.value("people_factual_accuracy")
+    stoppers = people.value("showstoppers")
+    value = f"{people.n_reviewers} reviewers" if accuracy is None else f"{accuracy:.1f} of 5 on accuracy"
+    more = "two are needed for a figure" if stoppers is None else f"{people.n_reviewers} reviewers, {stoppers:.0f} showstoppers"
+    return Tile("people", "People", value, more, "bad" if stoppers else "")
+
+
+def _licence(recipe: Recipe) -> Tile:
+    data = dict.fromkeys(dataset.license or "not stated" for dataset in recipe.datasets)
+    return Tile("lineage", "Licences", recipe.model.license or "not stated", f"of the base; of the data: {', '.join(data)}")
+
+
+def _cost(facts: ReportFacts) -> Tile:
+    spent = f"{wording.duration(sum(facts.seconds.values()))} in all stages" if facts.seconds else "time not handed over"
+    return Tile("training", "Cost", f"{facts.adapter.train_tokens:,} tokens", spent)
