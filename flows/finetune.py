@@ -41,7 +41,7 @@ def candidate_of(recipe: Recipe, prepared: Prepared) -> Outcome:
     people = stages.scores_of_people(evaluation)
     recorded = stages.record(recipe, prepared, base, smoke, adapter, evaluation)
     verdict = stages.judge_gates(evaluation, champion, prepared.clean, people, recipe)
-    page = stages.report(recipe, prepared, smoke, adapter, evaluation, champion, people, verdict)
+    page = stages.report(recipe, prepared, smoke, adapter, evaluation, champion, people, verdict, base, recorded)
     judged = Judged(evaluation=evaluation, champion=champion, people=people, verdict=verdict, page=page)
     candidate = stages.register(recipe, prepared.split, adapter, judged, recorded)
     return Outcome(

@@ -45,6 +45,7 @@ from tasks.memory import give_back
 from tasks.network import is_network
 from tasks.people import collect
 from tasks.people.results import People
+from tasks.promote.made import made_of, made_of_version
 from tasks.register import (
     Judged,
     open_run,
@@ -56,7 +57,9 @@ from tasks.register import (
     still_challenger,
 )
 from tasks.register.champion import read_champion, standing_champion
+from tasks.register.runs import run_page
 from tasks.report import write_report
+from tasks.report.since import Since, since
 from tasks.results import (
     Adapter,
     Base,
@@ -197,7 +200,7 @@ def read_sources(recipe: Recipe) -> RawData:
     """Read every source. Rows that are gone because they were scrubbed are read again only if someone needs them."""
     current = settings()
     sources = ingest.fingerprints(recipe.datasets, recipe.given.folder, current.data)
-    sections = [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt.model_dump(mode="json")]
+    sections = [_dataset_sections(recipe), recipe.prompt.model_dump(mode="json")]
     identity = [[source.model_dump(mode="json") for source in sources], *sections]
 
     def still_good(raw: RawData, store: Store) -> bool:
@@ -276,7 +279,7 @@ def take_over(key: str, recipe: Recipe) -> Prepared:
     if prepared is None:
         raise RecipeError(f"prepared: nothing of the key {key[:64]} is in the store; leave it empty to prepare now")
     asked = {
-        ("raw", prepared.raw.key): [[d.model_dump(mode="json") for d in recipe.datasets], recipe.prompt],
+        ("raw", prepared.raw.key): [_dataset_sections(recipe), recipe.prompt],
         ("scrub", prepared.clean.key): _asked_of(recipe.pii),
         ("check", prepared.checked.key): recipe.quality,
         ("split", prepared.split.key): recipe.split,
@@ -293,7 +296,7 @@ def take_over(key: str, recipe: Recipe) -> Prepared:
 @_stage_task("base")
 def prepare_base(model: Model) -> Base:
     """Bring the base model into the store."""
-    identity = [base_model.identity(model), model.model_dump(mode="json", exclude={"attn_implementation"})]
+    identity = [base_model.identity(model), model.model_dump(mode="json", exclude={"attn_implementation", "license"})]
     return _done_once("base", Base, (), identity, lambda w: base_model.prepare_base(model, workspace=w))
 
 
@@ -353,7 +356,7 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
     external = files_of_others(recipe.evaluation, recipe.given.folder, current.data)
     sections = [
         *_evaluation_sections(recipe),
-        recipe.model.model_dump(mode="json"),
+        _model_section(recipe.model),
         probe_digests(recipe.evaluation.forgetting, recipe.evaluation.safety),
         [sha256_of(file) for file in external],
     ]
@@ -398,6 +401,15 @@ def evaluate_against(split: Split, adapter: Adapter, recipe: Recipe) -> Champion
         )
     finally:
         _ring().empty()
+
+
+def _seconds(prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation) -> dict[str, float]:
+    """What each stage took when it was done, which may have been in an earlier run."""
+    results: dict[str, Result] = {"ingest": prepared.raw, "scrub": prepared.clean, "check": prepared.checked}
+    results |= {"split": prepared.split, "smoke": smoke, "train": adapter, "evaluate": evaluation}
+    store = Store.of(settings())
+    manifests = {name: store.manifest(STAGES[name].folder or name, result.key) for name, result in results.items()}
+    return {name: float(str(made["seconds"])) for name, made in manifests.items() if made and "seconds" in made}
 
 
 def _evaluation_sections(recipe: Recipe) -> list[object]:
@@ -479,9 +491,21 @@ def report(
     champion: ChampionEvaluation,
     people: People,
     verdict: Verdict,
+    base: Base,
+    recorded: Recorded,
 ) -> Report:
     """The page for the person who decides."""
-    p = prepared
+    p, current = prepared, settings()
+
+    def since_champion() -> Since | None:
+        if champion.version is None:
+            return None
+        lineage = {"raw": p.raw, "clean": p.clean, "checked": p.checked, "split": p.split, "base": base}
+        lineage |= {"adapter": adapter, "evaluation": evaluation}
+        results = {name: result.model_dump(mode="json") for name, result in lineage.items()}
+        now = made_of("this candidate", recipe.resolved(), results, Store.of(current))
+        return since(made_of_version(champion.name, champion.version, current), now)
+
     return _done_once(
         "report",
         Report,
@@ -500,6 +524,9 @@ def report(
             people,
             verdict,
             workspace=w,
+            since=since_champion(),
+            seconds=_seconds(p, smoke, adapter, evaluation),
+            run_url=run_page(current, recorded.run_id),
         ),
     )
 
@@ -592,8 +619,17 @@ def _keeps_raw(scrubbed: dict[str, object]) -> bool:
 
 
 def _training_sections(recipe: Recipe) -> list[object]:
-    sections = (recipe.model, recipe.prompt, recipe.quantization, recipe.lora, recipe.training)
-    return [section.model_dump(mode="json") for section in sections]
+    sections = (recipe.prompt, recipe.quantization, recipe.lora, recipe.training)
+    return [_model_section(recipe.model), *(section.model_dump(mode="json") for section in sections)]
+
+
+def _model_section(model: Model) -> dict[str, object]:
+    """What decides a figure: what the model may be used under does not."""
+    return model.model_dump(mode="json", exclude={"license"})
+
+
+def _dataset_sections(recipe: Recipe) -> list[dict[str, object]]:
+    return [dataset.model_dump(mode="json", exclude={"license"}) for dataset in recipe.datasets]
 
 
 def _done_once(

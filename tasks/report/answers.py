@@ -218,7 +218,9 @@ def _likeness(
     return list(zip(*sides, strict=True))
 
 
-def _worst_first(row: Mapping[str, Any], against: str, likeness: Sequence[tuple[float, float]] | None) -> tuple[Any, ...]:
+def _worst_first(
+    row: Mapping[str, Any], against: str, likeness: Sequence[tuple[float, float]] | None
+) -> tuple[Any, ...]:
     """Free texts by how much likeness was lost; others by what is wrong, then by how little is right; then by id."""
     lost = 0.0
     if likeness is not None:
@@ -250,7 +252,11 @@ def _fields(expected: str, answered: str) -> tuple[dict[str, Any], dict[str, Any
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
     """Keys with another value, also where 1 stands for true."""
     return tuple(
-        sorted(key for key in {*one, *other} if json.dumps(one.get(key, ...), default=str) != json.dumps(other.get(key, ...), default=str))
+        sorted(
+            key
+            for key in {*one, *other}
+            if json.dumps(one.get(key, ...), default=str) != json.dumps(other.get(key, ...), default=str)
+        )
     )
 
 
@@ -293,7 +299,9 @@ def _example(row: Mapping[str, Any]) -> Example:
         prompt=_cut(row["prompt"] or ""),
         expected=_cut(expected),
         answers=tuple(
-            Answer(arm=arm, text=_cut(row[arm] or ""), correct=bool(row[f"{arm}_correct"]), failure=row[f"{arm}_failure"])
+            Answer(
+                arm=arm, text=_cut(row[arm] or ""), correct=bool(row[f"{arm}_correct"]), failure=row[f"{arm}_failure"]
+            )
             for arm in wording.in_order(row["answers"])
         ),
         differs=() if fields is None else _differing(*fields),

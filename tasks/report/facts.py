@@ -167,6 +167,8 @@ def gather(
         seconds=dict(seconds or {}),
         run_url=run_url,
     )
+
+
 def _history(file: Path) -> Iterator[Step]:
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.strip():
@@ -218,5 +220,3 @@ def _confusions(tuned: dict[str, Any]) -> Iterator[Confusion]:
         if found:
             counts = tuple(tuple(row) for row in found["matrix"])
             yield Confusion(field=field, labels=tuple(found["labels"]), counts=counts)
-
-

@@ -143,9 +143,7 @@ def _mark(name: str, estimate: Estimate, scale: Scale, y: float) -> str:
     parts = []
     if estimate.low is not None and estimate.high is not None:
         low, high = scale.x(estimate.low), scale.x(estimate.high)
-        parts.append(
-            f'<path class="between" d="M{low} {y - 3}v6M{low} {y}H{high}M{high} {y - 3}v6"/>'
-        )
+        parts.append(f'<path class="between" d="M{low} {y - 3}v6M{low} {y}H{high}M{high} {y - 3}v6"/>')
     if estimate.value is not None:
         parts.append(_shape(name, scale.x(estimate.value), y))
     return "".join(parts)

@@ -225,18 +225,29 @@ def tiles(recipe: Recipe, facts: ReportFacts) -> list[Tile]:
 def _told(facts: ReportFacts) -> Iterator[Tile]:
     """The main figure against whoever is to be replaced, and against the base with the best prompt."""
     metric = wording.main_metric(facts.evaluation)
-    for arm, title in (("champion", "Against the champion"), ("prompted", "Against prompting"), ("base", "Against the base")):
+    for arm, title in (
+        ("champion", "Against the champion"),
+        ("prompted", "Against prompting"),
+        ("base", "Against the base"),
+    ):
         estimate = facts.answered.comparison.against(arm, metric) if metric else None
         if metric and estimate:
             word, css = WORDS[wording.told(metric, estimate.low, estimate.high)]
             value = f"{signed(metric, estimate.value)} {word}"
-            yield Tile("arms", title, value, f"{wording.meaning(metric).title}, {_signed_interval(metric, estimate)}", css)
+            yield Tile(
+                "arms", title, value, f"{wording.meaning(metric).title}, {_signed_interval(metric, estimate)}", css
+            )
 
 
 def _lost(facts: ReportFacts) -> Tile:
     answered = facts.answered
     lost, won = answered.outcome("lost").total, answered.outcome("won").total
-    return Tile("rows", "Rows lost and won", f"{lost:,} lost, {won:,} won", f"against the {answered.against}, of {facts.evaluation.n_rows:,}")
+    return Tile(
+        "rows",
+        "Rows lost and won",
+        f"{lost:,} lost, {won:,} won",
+        f"against the {answered.against}, of {facts.evaluation.n_rows:,}",
+    )
 
 
 def _off_task(facts: ReportFacts) -> Iterator[Tile]:
@@ -246,17 +257,33 @@ def _off_task(facts: ReportFacts) -> Iterator[Tile]:
             yield Tile("off-task", title, "not measured", "the recipe leaves it out")
             continue
         word, css = WORDS[wording.told(metric, estimate.low, estimate.high)]
-        yield Tile("off-task", title, f"{signed(metric, estimate.value)} {word}", f"against the base, {_signed_interval(metric, estimate)}", css)
+        yield Tile(
+            "off-task",
+            title,
+            f"{signed(metric, estimate.value)} {word}",
+            f"against the base, {_signed_interval(metric, estimate)}",
+            css,
+        )
 
 
 def _leakage(facts: ReportFacts) -> Tile:
     leaked = len({leak.test for leak in facts.answered.leaks})
-    return Tile("data", "Leakage", f"{leaked:,} of {facts.evaluation.n_rows:,}", "test rows that resemble a training row", "bad" if leaked else "good")
+    return Tile(
+        "data",
+        "Leakage",
+        f"{leaked:,} of {facts.evaluation.n_rows:,}",
+        "test rows that resemble a training row",
+        "bad" if leaked else "good",
+    )
 
 
 def _personal(facts: ReportFacts) -> Tile:
     recall, left = facts.clean.value("canary_recall"), facts.evaluation.value("tuned", "second_look")
-    more = "not looked for in the answers" if left is None else f"{wording.figure('second_look', left)} suspects per 1,000 answers"
+    more = (
+        "not looked for in the answers"
+        if left is None
+        else f"{wording.figure('second_look', left)} suspects per 1,000 answers"
+    )
     value = "not measured" if recall is None else f"{100 * recall:.1f} % taken away"
     return Tile("data", "Planted personal values", value, more)
 
@@ -268,15 +295,23 @@ def _people(facts: ReportFacts) -> Tile:
     accuracy = people.value("people_factual_accuracy")
     stoppers = people.value("showstoppers")
     value = f"{people.n_reviewers} reviewers" if accuracy is None else f"{accuracy:.1f} of 5 on accuracy"
-    more = "two are needed for a figure" if stoppers is None else f"{people.n_reviewers} reviewers, {stoppers:.0f} showstoppers"
+    more = (
+        "two are needed for a figure"
+        if stoppers is None
+        else f"{people.n_reviewers} reviewers, {stoppers:.0f} showstoppers"
+    )
     return Tile("people", "People", value, more, "bad" if stoppers else "")
 
 
 def _licence(recipe: Recipe) -> Tile:
     data = dict.fromkeys(dataset.license or "not stated" for dataset in recipe.datasets)
-    return Tile("lineage", "Licences", recipe.model.license or "not stated", f"of the base; of the data: {', '.join(data)}")
+    return Tile(
+        "lineage", "Licences", recipe.model.license or "not stated", f"of the base; of the data: {', '.join(data)}"
+    )
 
 
 def _cost(facts: ReportFacts) -> Tile:
-    spent = f"{wording.duration(sum(facts.seconds.values()))} in all stages" if facts.seconds else "time not handed over"
+    spent = (
+        f"{wording.duration(sum(facts.seconds.values()))} in all stages" if facts.seconds else "time not handed over"
+    )
     return Tile("training", "Cost", f"{facts.adapter.train_tokens:,} tokens", spent)

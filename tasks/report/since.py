@@ -225,4 +225,3 @@ def _versions(manifest: Mapping[str, Any]) -> dict[str, str | None]:
 def _short(revision: str) -> str:
     """Twelve digits of a commit, and the `+` that says files were changed since."""
     return f"{revision[:12]}{'+' if revision.endswith('+') else ''}"
-

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.batch import Batch, common_prefix, read_prefix
 from tasks.evaluate.generate import SHARED_FROM, Answers, answer, inference, score
+from tasks.evaluate.panel import stop_ids
 from tasks.train.prompts import Encoded
 from tests.tasks.evaluate.made import Whole
 

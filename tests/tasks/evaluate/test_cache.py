@@ -18,9 +18,9 @@ import pytest
 from conf.settings import PROJECT
 from tasks.errors import StoreError
 from tasks.evaluate import cache as module
-from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.cache import AnswerCache, Kept, answer_cached, digest_of_example
 from tasks.evaluate.generate import Answers, answer, inference
+from tasks.evaluate.panel import stop_ids
 from tasks.train.prompts import Encoded
 from tests.tasks.evaluate.made import Whole
 

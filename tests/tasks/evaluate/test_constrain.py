@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.constrain import Paths, Trie
 from tasks.evaluate.generate import Answers, answer, inference
+from tasks.evaluate.panel import stop_ids
 from tests.tasks.evaluate.made import Whole
 
 # peft 0.21 asks transformers 5.23 for an attribute by its old name

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.evaluate import batch
-from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.generate import Answers, answer, inference, score, texts
+from tasks.evaluate.panel import stop_ids
 from tasks.train.prompts import Encoded
 from tests.tasks.evaluate.made import Whole
 

@@ -325,11 +325,15 @@ def _row(chance: random.Random, number: int, kind: Kind, labels: list[str]) -> R
     product = PRODUCTS[number % len(PRODUCTS)]
     text, category, priority, action = TICKETS[number % len(TICKETS)]
     label = labels[number % len(labels)] if kind == "classification" else category
-    asked, answer = text.format(product), json.dumps(
-        {"category": category, "priority": priority, "action": action, "product": product}
+    asked, answer = (
+        text.format(product),
+        json.dumps({"category": category, "priority": priority, "action": action, "product": product}),
     )
     if kind == "classification":
-        asked, answer = f"What is going on with my card, case {number}? {'It is urgent. ' * (number % 4)}".strip(), label
+        asked, answer = (
+            f"What is going on with my card, case {number}? {'It is urgent. ' * (number % 4)}".strip(),
+            label,
+        )
     elif kind == "generation":
         answer = f"We are sorry about your {product}. We look into the {category} question and {action} it today."
     return {
@@ -441,7 +445,9 @@ def _result(chance: random.Random, held: Held, arm: str, asked: Asked) -> ArmRes
     surprise = {"base": 3.6, "prompted": 1.4, "champion": 0.16}.get(arm, 0.12)
     statistics: dict[str, Statistic] = {
         **scores.statistics,
-        "perplexity": Statistic("exp_mean", mean_of([20 * chance.gauss(surprise, 0.05) for _ in said], [20] * len(said)).rows),
+        "perplexity": Statistic(
+            "exp_mean", mean_of([20 * chance.gauss(surprise, 0.05) for _ in said], [20] * len(said)).rows
+        ),
         "generated_tokens_per_row": mean_of([len(text) / 4 for text in texts]),
         "second_look": mean_of([1000.0 * (arm == "base" and chance.random() < 0.02) for _ in said]),
     }
@@ -449,7 +455,9 @@ def _result(chance: random.Random, held: Held, arm: str, asked: Asked) -> ArmRes
         **{name: total(statistic) for name, statistic in statistics.items()},
         "latency_seconds_per_row": {"base": 0.183, "served": 0.152}.get(arm, 0.191),
     }
-    failures = [None if right else kind or "wrong_content" for right, (_, kind) in zip(scores.correct, said, strict=True)]
+    failures = [
+        None if right else kind or "wrong_content" for right, (_, kind) in zip(scores.correct, said, strict=True)
+    ]
     return ArmResult(texts, scores._replace(metrics=figures, statistics=statistics), failures)
 
 
@@ -461,7 +469,9 @@ def _off_task(chance: random.Random) -> tuple[list[Sampled], dict[str, Any]]:
     knows = {probe.id: chance.random() for probe in (*abilities, *conduct)}
     for arm, share in (("base", 0.62), ("tuned", 0.59)):
         said = [probe.answer if knows[probe.id] < share else "the one on the left" for probe in abilities]
-        done = [probe.answer if knows[probe.id] < 0.9 else "Sure! First you take the one on the left." for probe in conduct]
+        done = [
+            probe.answer if knows[probe.id] < 0.9 else "Sure! First you take the one on the left." for probe in conduct
+        ]
         outcomes = {**probes.forgetting_outcomes(abilities, said), **probes.safety_outcomes(conduct, done)}
         sampled += [Sampled(arm, name, name, mean_of(found.tolist())) for name, found in outcomes.items()]
         surprise = mean_of([30 * chance.gauss(3.1 + 0.04 * (arm == "tuned"), 0.2) for _ in range(50)], [30] * 50)
@@ -474,7 +484,11 @@ def _off_task(chance: random.Random) -> tuple[list[Sampled], dict[str, Any]]:
 
 
 def _more(run: Run) -> dict[str, Any]:
-    return {"since": since_of(run), "seconds": SECONDS, "run_url": "https://mlflow.example.org/#/experiments/1/runs/ab12"}
+    return {
+        "since": since_of(run),
+        "seconds": SECONDS,
+        "run_url": "https://mlflow.example.org/#/experiments/1/runs/ab12",
+    }
 
 
 SECONDS = {"ingest": 2.1, "scrub": 41.0, "check": 9.4, "split": 0.8, "smoke": 31.0, "train": 512.0, "evaluate": 96.0}
