@@ -42,6 +42,7 @@ PEOPLE_METRICS = (
     "people_brand_voice",
     "people_safety",
     "people_agreement",
+    *(f"people_agreement_{scale}" for scale in ("relevance", "factual_accuracy", "brand_voice", "safety")),
     "people_preference",
     "showstoppers",
 )
@@ -472,7 +473,9 @@ class Gate(Section):
         return self
 
 
+# Figures on rows that are known by heart say nothing; and one answer that people found false or unsafe stops a model.
 LEAKAGE = Gate(metric="leakage", arm="data", max=0.01, overridable=False)
+SHOWSTOPPERS = Gate(metric="showstoppers", arm="people", max=0)
 
 
 class Registry(Section):
@@ -524,9 +527,13 @@ class Recipe(Section):
 
     @field_validator("gates", mode="after")
     @classmethod
-    def _leakage_is_judged(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-        """A recipe that does not speak of leakage gets a gate on it: figures on rows known by heart say nothing."""
-        return gates if any(gate.metric == "leakage" for gate in gates) else (*gates, LEAKAGE)
+    def _what_no_recipe_may_forget(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+        """A recipe that does not speak of leakage, or asks people but not for showstoppers, gets a gate on it."""
+        asked = {gate.metric for gate in gates}
+        more = [LEAKAGE] if "leakage" not in asked else []
+        if "showstoppers" not in asked and any(gate.arm == "people" for gate in gates):
+            more.append(SHOWSTOPPERS)
+        return (*gates, *more)
 
     def resolved(self) -> dict[str, Any]:
         """Every value of the recipe, defaults included, as JSON; not how it was given."""
