@@ -47,6 +47,8 @@ PEOPLE_METRICS = (
     "showstoppers",
 )
 TUNED_METRICS = ("overfitting_gap",)
+# The figure that says most about a task, where one must stand for all: the first of these that it has.
+MAIN_METRICS = ("accuracy", "same_result", "rouge_l", "exact_match")
 METRICS: dict[TaskKind, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1", "weighted_f1", "valid_label", *COMMON_METRICS),
     "structured_output": (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import Gate
+from conf.schema import MAIN_METRICS, Gate
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
 from tasks.evaluate.measured import TEST, Sampled, read
@@ -24,8 +24,6 @@ from tasks.people.results import People
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, GateResult, ScrubbedData, State, Verdict
 
 CONFIDENCE = 0.95  # of the intervals that are shown
-# What slices are shown by: the first that the task has.
-HEADLINES = ("accuracy", "field_accuracy", "same_result", "rouge_l", "exact_match")
 NO_CHAMPION = "no champion yet: nothing to compare with"
 
 
@@ -309,7 +307,8 @@ def compare(evidence: Evidence) -> dict[str, Any]:
 
     {"confidence", "arms": {arm: {metric: {"value", "low", "high"}}},
      "differences": {other arm: {metric: {"value", "low", "high"}}},
-     "slices": {kind: [{"name", "rows", "metric", "arms": {arm: {"value", "low", "high"}}}]}}
+     "slices": {kind: [{"name", "rows", "metric", "arms": {arm: {"value", "low", "high"}},
+                        "differences": {other arm: {"value", "low", "high"}}}]}}
     """
     arms: dict[str, dict[str, Any]] = {}
     differences: dict[str, dict[str, Any]] = {}
@@ -327,16 +326,20 @@ def compare(evidence: Evidence) -> dict[str, Any]:
 
 
 def _sliced(evidence: Evidence, kind: str) -> list[dict[str, Any]]:
-    metric = next((name for name in HEADLINES if ("tuned", name) in evidence.sampled), None)
-    if metric is None:
+    """Each slice of a kind, told by the figure that says most about the task."""
+    measured = [m for (arm, m), one in evidence.sampled.items() if arm == "tuned" and one.unit == TEST]
+    if not measured:
         return []
-    arms = [arm for arm, name in evidence.sampled if name == metric]
+    metric = next((name for name in MAIN_METRICS if name in measured), measured[0])
+    arms = {arm: one.statistic for (arm, name), one in evidence.sampled.items() if name == metric}
+    tuned = arms["tuned"]
     return [
         {
             "name": name,
             "rows": len(rows),
             "metric": metric,
-            "arms": {arm: _shown(noise_of(evidence.sampled[arm, metric].statistic, rows=rows)) for arm in arms},
+            "arms": {arm: _shown(noise_of(one, rows=rows)) for arm, one in arms.items()},
+            "differences": {arm: _shown(noise_of(tuned, one, rows)) for arm, one in arms.items() if arm != "tuned"},
         }
         for name, rows in rows_by_slice(evidence.slices[kind], evidence.least).items()
     ]

@@ -16,7 +16,7 @@ from conf.schema import Gate
 from tasks.artifacts import Store
 from tasks.evaluate.measured import TEST, Sampled, write
 from tasks.evaluate.statistics import Statistic, mean_of
-from tasks.judge import NO_CHAMPION, Evidence, decide, judge, overall
+from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
     Answers,
@@ -287,6 +287,18 @@ def test_results_stand_in_the_order_of_the_gates_with_their_numbers() -> None:
     first, second = decide(figures(), gates)
     assert (first.metric, first.arm, first.min, first.max, first.value) == ("exact_match", "tuned", 0.9, None, 0.412)
     assert (second.metric, second.value) == ("nothing", None)
+
+
+def test_slices_are_told_by_the_main_metric_of_each_arm_and_by_what_differs() -> None:
+    """150 rows of 200 are right in the tuned arm, all of them in the first half of the rows and half of the others."""
+    evidence = rows(150, base=100, slices={"source": ("a",) * 100 + ("b",) * 100})
+    first = Sampled("tuned", "valid_json", TEST, mean_of([1.0] * 200))
+    a, b = compare(evidence._replace(sampled={("tuned", "valid_json"): first, **evidence.sampled}))["slices"]["source"]
+    assert (a["name"], a["rows"], a["metric"]) == ("a", 100, "accuracy")
+    assert [line["arms"]["tuned"]["value"] for line in (a, b)] == [1.0, 0.5]
+    assert [line["differences"]["base"]["value"] for line in (a, b)] == [0.0, 0.5]
+    assert b["differences"]["base"]["low"] > 0.3
+    assert set(a["differences"]) == {"base"}
 
 
 def verdict(tmp_path: Path, *gates: Gate) -> Verdict:
