@@ -228,6 +228,12 @@ class Pii(PiiPolicy):
     second_look: int = Field(
         1000, ge=0, description="Scrubbed rows that other means look at again; for the answers all of the test rows."
     )
+    upload_limit: int = Field(
+        0,
+        ge=0,
+        description="Values that a second look may prove (cards, IBANs, e-mail addresses, phone numbers, keys) in what "
+        "goes to MLflow, answers of models aside; with more nothing is recorded.",
+    )
     task_runner: Literal["processes", "ray"] = Field(
         "processes", description="Where texts are looked at: on the cores here, or on the Ray cluster of RAY_ADDRESS."
     )

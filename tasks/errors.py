@@ -8,7 +8,8 @@
     │   └── DigestMismatch    1  a file is not the one its digest names
     ├── TrainingError         1  the training process ended badly
     ├── LedgerError           1  the chain of decisions is broken
-    ├── GateRefused           2  a critical expectation said no; what a gate says is a result, not an error
+    ├── GateRefused           2  a critical expectation said no, or a second look over what was to be uploaded; what a
+    │                            gate says is a result, not an error
     └── PromotionRefused      2  a request, a decision or a proof that does not count
 
 A message is one line, names the file or field, and never quotes a value that may be personal.
@@ -63,7 +64,7 @@ class TrainingError(TunegateError):
 
 
 class GateRefused(TunegateError):
-    """Critical expectations that refused; `refusals` holds one line each."""
+    """Critical expectations, or looks at uploads, that refused; `refusals` holds one line each."""
 
     exit_code = 2
 

@@ -78,6 +78,7 @@ from tasks.results import (
     Verdict,
 )
 from tasks.scrub.look import Looked, Spans
+from tasks.scrub.uploads import look_over_recipe
 from tasks.train import smoke_test, train_adapter
 from tasks.train.job import TrackingRun
 
@@ -121,6 +122,8 @@ _ANSWER = (
     "tasks.train.model",
 )
 
+_LOOKS = ("tasks.scrub.uploads", "tasks.scrub.second_look")
+
 _RAY_AHEAD = 16  # calls that wait for a worker, two each
 
 STAGES: dict[str, Stage] = {
@@ -161,10 +164,10 @@ STAGES: dict[str, Stage] = {
         timeout_hours=24,
         tags=("gpu",),
     ),
-    "record": Stage(("tasks.register.record", "tasks.register.runs"), ("mlflow",), retries=2),
+    "record": Stage(("tasks.register.record", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
     "judge": Stage(("tasks.judge", "tasks.evaluate.noise", "tasks.evaluate.statistics"), ("numpy", "scipy")),
     "report": Stage(("tasks.report",), ("matplotlib", "jinja2")),
-    "register": Stage(("tasks.register.candidate", "tasks.register.runs"), ("mlflow",), retries=2),
+    "register": Stage(("tasks.register.candidate", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
 }
 
 
@@ -198,6 +201,7 @@ def _stage_task(name: str) -> Callable[[F], F]:
 @_stage_task("ingest")
 def read_sources(recipe: Recipe) -> RawData:
     """Read every source. Rows that are gone because they were scrubbed are read again only if someone needs them."""
+    look_over_recipe(recipe)
     current = settings()
     sources = ingest.fingerprints(recipe.datasets, recipe.given.folder, current.data)
     sections = [_dataset_sections(recipe), recipe.prompt.model_dump(mode="json")]
@@ -556,8 +560,8 @@ def _scrub_section(pii: Pii) -> list[object]:
 
 
 def _asked_of(pii: Pii) -> dict[str, object]:
-    """What decides the outcome: where texts are looked at does not."""
-    return pii.model_dump(mode="json", exclude={"task_runner"})
+    """What decides the outcome: where texts are looked at, and what may be uploaded later, does not."""
+    return pii.model_dump(mode="json", exclude={"task_runner", "upload_limit"})
 
 
 def _scrubbed(raw: RawData, pii: Pii, workspace: Workspace) -> ScrubbedData:

@@ -13,9 +13,10 @@ from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
 from tasks.people.results import People
-from tasks.register.record import FILES_TAG, LINEAGE
+from tasks.register.record import FILES_TAG, LINEAGE, SEEN
 from tasks.register.runs import USER_TAG, client
 from tasks.results import Adapter, Candidate, ChampionEvaluation, Evaluation, Recorded, Report, Split, Verdict
+from tasks.scrub.uploads import answers_in, look_over, texts_in, texts_of, texts_of_recipe
 
 CHALLENGER = "challenger"
 ORIGIN_TAG = "recipe_origin"  # `reviewed` where the recipe's file, and what lies beside it, are those of conf/recipes
@@ -47,10 +48,14 @@ def register_candidate(
 
     A refused adapter is never the challenger, also where an earlier verdict had made it one: it can be asked for by its
     version only, as an override. A version that people have decided on stays as it is, whatever is judged later.
+
+    Raises:
+        GateRefused: personal values stand in what would be logged; nothing was.
     """
     import mlflow
 
     registry, evaluation, verdict = client(settings), judged.evaluation, judged.verdict
+    seen = _looked_over(recipe, judged, workspace)
     with mlflow.start_run(run_id=recorded.run_id):
         for folder in (".", verdict_folder(verdict.digest, recipe.digest())):  # the last, and each for good
             mlflow.log_dict(verdict.model_dump(mode="json"), f"{folder}/verdict.json")
@@ -64,6 +69,7 @@ def register_candidate(
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value)
         mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(judged.page.page)))
+        mlflow.log_dict(seen, f"{folder}/{SEEN}")
         mlflow.set_tags({"tunegate.verdict": verdict.state, VERDICT_TAG: verdict.digest})
     name = f"{recipe.registered_name}-candidates"
     tags = {
@@ -107,6 +113,22 @@ def origin(recipe: Recipe, settings: Settings) -> str:
 def verdict_folder(verdict: str, recipe: str) -> str:
     """Where a run keeps what these gates said under this recipe; gates judged later have a folder of their own."""
     return f"verdicts/{verdict[:16]}-{recipe[:16]}"
+
+
+def _looked_over(recipe: Recipe, judged: Judged, workspace: Workspace) -> dict[str, Any]:
+    """What a second look sees in what the verdict adds to the run."""
+    files = [workspace.open(file) for file in (judged.page.page, judged.verdict.comparison)]
+    results = {"verdict": judged.verdict, "champion": judged.champion, "people": judged.people}
+    answered = [answers for answers in (judged.evaluation, judged.champion.answers) if answers]
+    return look_over(
+        {
+            "recipe": texts_of_recipe(recipe),
+            **{name: texts_in(result.model_dump(mode="json")) for name, result in results.items()},
+            **{file.name: texts_of(file) for file in files},
+        },
+        recipe.pii,
+        {text for answers in answered for text in answers_in(workspace.open(answers.predictions))},
+    )
 
 
 def _as_given(recipe: Recipe) -> str:

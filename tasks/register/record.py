@@ -13,13 +13,16 @@ from tasks.artifacts import Workspace, sha256_of
 from tasks.evaluate.arms import label_set
 from tasks.register.runs import client
 from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, SmokeTest
+from tasks.scrub.uploads import answers_in, look_over, texts_in, texts_of, texts_of_recipe
 
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
 FILES_TAG = "tunegate.files_sha256"
 LINEAGE = "lineage.json"
+PII = "scrub/pii.json"
+SEEN = "scrub/uploads.json"  # what a second look saw in all this: counts
 
 # A run belongs to an adapter. What may change without training anew is a tag, for MLflow never changes a parameter.
-MAY_CHANGE = ("name", "description", "evaluation", "registry", "tracking")
+MAY_CHANGE = ("name", "description", "evaluation", "registry", "tracking", "pii.task_runner", "pii.upload_limit")
 
 
 def record_run(
@@ -34,17 +37,28 @@ def record_run(
     run_id: str,
     workspace: Workspace,
 ) -> Recorded:
-    """Log datasets, parameters, metrics, reports, predictions and the adapter. Safe to repeat after a crash."""
+    """Log datasets, parameters, metrics, reports, predictions and the adapter. Safe to repeat after a crash.
+
+    Raises:
+        GateRefused: personal values stand in what would be logged; nothing was.
+    """
     import mlflow
 
+    files = _files(prepared, smoke, adapter, evaluation, workspace)
+    lineage = _lineage(prepared, base, adapter, evaluation)
+    texts = {"recipe": texts_of_recipe(recipe), LINEAGE: texts_in(lineage), PII: texts_in(_pii(prepared))}
+    answers = answers_in(workspace.open(evaluation.predictions))
+    seen = look_over({**texts, **{name: texts_of(file) for name, file in files.items()}}, recipe.pii, answers)
     registry = client(settings)
     with mlflow.start_run(run_id=run_id):
         mlflow.log_params(_values(recipe, may_change=False))
         mlflow.set_tags({**_values(recipe, may_change=True), **_tags(prepared, base, adapter, evaluation)})
         for context, side in _sides(prepared):
             _log_dataset(recipe, context, side, workspace)
-        _log_files(prepared, smoke, adapter, evaluation, workspace)
-        mlflow.log_dict(_lineage(prepared, base, adapter, evaluation), LINEAGE)
+        for name, file in files.items():
+            mlflow.log_artifact(str(file), Path(name).parent.as_posix())
+        for name, content in ((PII, _pii(prepared)), (LINEAGE, lineage), (SEEN, seen)):
+            mlflow.log_dict(content, name)
         labels = label_set(prepared.split, recipe.evaluation, workspace) if recipe.evaluation.constrained else ()
         model_id = _log_adapter(form(recipe, base, labels), recipe.lora, adapter, run_id, workspace)
         for metric in evaluation.metrics:
@@ -83,7 +97,8 @@ def _values(recipe: Recipe, *, may_change: bool) -> dict[str, str]:
     values = {
         name: str(value)
         for name, value in flat(recipe).items()
-        if (section := name.partition(".")[0]) not in ("given", "gates") and (section in MAY_CHANGE) == may_change
+        if (section := name.partition(".")[0]) not in ("given", "gates")
+        and (section in MAY_CHANGE or name in MAY_CHANGE) == may_change
     }
     return {name: value if len(value) <= 498 else f"{value[:497]}…" for name, value in values.items()}
 
@@ -117,26 +132,28 @@ def _log_dataset(recipe: Recipe, context: str, side: Side, workspace: Workspace)
     mlflow.log_input(dataset, context=context, tags={"sha256": side.rows.sha256, "rows": str(side.n_rows)})
 
 
-def _log_files(
+def _files(
     prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation, workspace: Workspace
-) -> None:
-    import mlflow
-
-    clean, checked = prepared.clean, prepared.checked
-    counts = {"n_rows", "rows_with_entities", "entities", "canaries", "second_look", "n_looked_at"}
-    mlflow.log_dict(clean.model_dump(mode="json", include=counts), "scrub/pii.json")
-    for folder, artifact in (
+) -> dict[str, Path]:
+    """What is logged as it stands in the store, by the name that it gets."""
+    artifacts = (
         ("ingest", prepared.raw.rejected),
-        ("scrub", clean.rejected),
-        ("check", checked.report),
-        ("check", checked.rejected),
+        ("scrub", prepared.clean.rejected),
+        ("check", prepared.checked.report),
+        ("check", prepared.checked.rejected),
         ("smoke", smoke.report),
         ("train", adapter.history),
         ("evaluation", evaluation.report),
         ("evaluation", evaluation.predictions),
         ("evaluation", evaluation.statistics),
-    ):
-        mlflow.log_artifact(str(workspace.open(artifact)), folder)
+    )
+    files = ((folder, workspace.open(artifact)) for folder, artifact in artifacts)
+    return {f"{folder}/{file.name}": file for folder, file in files}
+
+
+def _pii(prepared: Prepared) -> dict[str, Any]:
+    counts = {"n_rows", "rows_with_entities", "entities", "canaries", "second_look", "n_looked_at"}
+    return prepared.clean.model_dump(mode="json", include=counts)
 
 
 def _lineage(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluation) -> dict[str, Any]:
