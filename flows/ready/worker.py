@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from multiprocessing import forkserver
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
@@ -78,7 +79,7 @@ def run_forked(run: UUID, variables: dict[str, str | None]) -> None:
         run_flow(load_flow(found), flow_run=found)
 
 
-def code_on_disk() -> tuple[int, int]:
+def code_on_disk(project: Path = PROJECT) -> tuple[int, int]:
     """How many modules of ours there are, and when the last was written (ns)."""
-    files = [file for package in ("conf", "tasks", "flows") for file in (PROJECT / package).rglob("*.py")]
+    files = [file for package in ("conf", "tasks", "flows") for file in (project / package).rglob("*.py")]
     return len(files), max(file.stat().st_mtime_ns for file in files)

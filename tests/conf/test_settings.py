@@ -10,7 +10,8 @@ import pytest
 from conf.settings import PROJECT, QUIET, environment, prepare_environment, settings, without_password
 
 OURS = (
-    "TUNEGATE_HOME", "TUNEGATE_STORE", "TUNEGATE_DATA", "TUNEGATE_THREADS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL"
+    "TUNEGATE_HOME", "TUNEGATE_STORE", "TUNEGATE_DATA", "TUNEGATE_THREADS", "MLFLOW_TRACKING_URI", "PREFECT_API_URL",
+    "TUNEGATE_MLFLOW_UI",
 )  # fmt: skip
 
 
@@ -28,6 +29,25 @@ def test_by_default_everything_lies_in_one_folder_of_the_project() -> None:
     assert current.data is None
     assert current.prefect_api_url is None
     assert current.threads == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, None),
+        ({"MLFLOW_TRACKING_URI": "sqlite:////tmp/mlflow.db"}, None),
+        ({"MLFLOW_TRACKING_URI": "https://trainer:secret@mlflow.example/"}, "https://mlflow.example"),
+        (
+            {"MLFLOW_TRACKING_URI": "http://mlflow:5000", "TUNEGATE_MLFLOW_UI": "https://ml.example"},
+            "https://ml.example",
+        ),
+    ],
+)
+def test_a_browser_finds_mlflow_at_its_server_or_where_it_is_told(
+    variables: dict[str, str], address: str | None
+) -> None:
+    os.environ.update(variables)
+    assert settings().mlflow_ui == address
 
 
 def test_the_project_is_the_folder_that_holds_the_layers() -> None:

@@ -18,7 +18,8 @@ from prefect.utilities.templating import apply_values, find_placeholders
 
 from conf.load import recipe_names
 from conf.settings import PROJECT
-from flows.platform import POOLS
+from flows.platform import POOLS, WORKERS
+from flows.ready.worker import IMPORTED, ReadyJobConfiguration, ReadyWorker
 
 FOLDER = PROJECT / "deployments"
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "prefect.yaml").read_text())["deployments"]
@@ -68,6 +69,13 @@ def test_every_parameter_makes_a_good_field_of_a_form(deployment: dict[str, Any]
 def test_every_deployment_runs_in_a_pool_that_up_creates(deployment: dict[str, Any]) -> None:
     assert deployment["work_pool"]["name"] == ("gpu" if deployment["name"] == "finetune" else "cpu")
     assert POOLS == {"cpu": None, "gpu": 1}
+
+
+def test_what_must_be_quick_is_a_fork_and_imports_nothing_more() -> None:
+    ready = [deployment for deployment in DEPLOYMENTS if deployment["work_pool"].get("job_variables")]
+    assert [(d["name"], d["work_pool"]["job_variables"]) for d in ready] == [("rollback", {"ready": True})]
+    assert flow_of(ready[0]).fn.__module__ in IMPORTED
+    assert WORKERS["cpu"][-1] == ReadyWorker.__dispatch_key__()
 
 
 def test_every_schedule_is_off_until_someone_turns_it_on() -> None:
@@ -121,6 +129,10 @@ def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
     found = template(kind)
     defaults = {n: f["default"] for n, f in found["variables"]["properties"].items() if "default" in f}
     job = configuration.model_validate(apply_values(found["job_configuration"], defaults))
+    if kind == "process":
+        ready = apply_values(found["job_configuration"], {**defaults, "ready": True})
+        assert not ReadyJobConfiguration.model_validate(job.model_dump()).ready
+        assert ReadyJobConfiguration.model_validate(ready).ready
     if kind == "kubernetes":
         pod = job.model_dump()["job_manifest"]["spec"]["template"]["spec"]
         assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"

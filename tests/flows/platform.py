@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -95,6 +95,18 @@ class Platform:
         wait_for(lambda: bool(self.runs(flow, state)), seconds=SECONDS)
         return self.runs(flow, state)[0]
 
+    def log(self, run: str) -> list[str]:
+        """What a run has logged."""
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        return [line["message"] for line in self.api.post("/logs/filter", json=body).raise_for_status().json()]
+
+    def forks(self) -> list[psutil.Process]:
+        """The runs at work that are forks of the process that the worker keeps ready."""
+        with contextlib.suppress(psutil.Error):  # one has just ended
+            kept = [p for p in self.processes("worker-cpu") if any("forkserver" in word for word in p.cmdline())]
+            return [child for process in kept for child in process.children()]
+        return []
+
     def artifact(self, key: str) -> dict[str, Any]:
         """The newest artifact of a key."""
         body = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
@@ -112,7 +124,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def platform(place: Place) -> Iterator[Platform]:
     """The platform of a place, up within the block and gone after it."""
     server = Platform(place, free_port(), free_port())

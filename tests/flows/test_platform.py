@@ -202,11 +202,46 @@ def trainers(server: Platform) -> list[psutil.Process]:
     return [process for process in server.processes("worker-gpu") if "tasks.train.worker" in process.cmdline()]
 
 
+NO_SUCH_MODEL = {"model": "unheard-of", "approver": "first-approver", "reason": "wrong answers", "code": "000000"}
+
+
+def test_a_refused_rollback_is_a_fork_that_ends_with_its_reason_and_without_a_traceback(server: Platform) -> None:
+    run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+    wait_for(lambda: bool(server.forks()), seconds=60)
+    state = server.wait_for_state(run, "Failed", "Completed", "Crashed")
+    assert (state["name"], state["message"]) == ("Failed", "unheard-of: there is no previous champion to go back to")
+    wait_for(lambda: "Finished in state Failed" in server.log(run)[-1], seconds=30)
+    assert not [line for line in server.log(run) if "Traceback" in line or "exception" in line]
+
+
+def test_a_fork_that_is_killed_is_noticed_at_once(server: Platform) -> None:
+    run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+    wait_for(lambda: bool(server.forks()), seconds=60)
+    for fork in server.forks():
+        fork.kill()
+    assert server.wait_for_state(run, "Failed", "Completed", "Crashed", seconds=30)["name"] == "Crashed"
+
+
+def test_code_that_changed_since_the_worker_imported_it_is_not_forked(server: Platform) -> None:
+    module, forks = PROJECT / "flows" / "__init__.py", []
+    before = module.stat()
+    os.utime(module)
+    try:
+        run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+        while (state := server.state(run)["name"]) not in ("Failed", "Completed", "Crashed"):
+            forks += server.forks()
+    finally:
+        os.utime(module, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (state, forks) == ("Failed", [])
+
+
 def test_a_run_that_down_stops_goes_on_after_the_next_up(server: Platform) -> None:
     overrides = ["training.max_steps=400", "training.seed=3"]
     run = server.start("retrain/retrain", recipe="tiny", overrides=overrides)
     wait_for(lambda: bool(trainers(server)), seconds=120)
     (child,) = server.runs("finetune", "Running")
+    names = [server.api.get(f"/flow_runs/{found}").json()["name"] for found in (run, child)]
+    assert names == [f"{flow}-tiny training.max_steps=400 training.seed=3" for flow in ("retrain", "finetune")]
     server.down()
     assert server.processes() == []
     server.up()

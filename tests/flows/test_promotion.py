@@ -5,11 +5,17 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +25,7 @@ import pytest
 
 from conf.load import load_policy
 from conf.policy import Policy
-from conf.settings import Settings, environment, settings
+from conf.settings import PROJECT, Settings, environment, settings
 from tasks import promote as promotion
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Decided, Entry, Expired, Ledger, Promoted, Refused, Rehearsed, Requested, RolledBack
@@ -119,6 +125,10 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
     digest, adapter = asked["request"][:12], asked["event"]["digests"]["adapter"][:12]
     assert f"Request `{digest}`, waiting: 0 of 1 approvals" in text
     assert f"tunegate approve {digest} --as NAME --candidate {adapter}" in text
+    drawn = at_a_terminal(house, "promote", "tiny")
+    assert "Make tiny-candidates version 1 the champion of tiny?" in drawn
+    assert f"\n  tunegate approve {digest} --as NAME" in drawn
+    assert not set("#*`") & set(drawn)
     words = ("approve", digest, "--as", APPROVER, "--candidate", adapter, "--reason", "read the report")
     wrong = house.place.command(*words, typed="000000\n")
     assert (wrong.returncode, wrong.stderr) == (2, f"error: {digest}: wrong code or key; nothing was decided\n")
@@ -132,6 +142,16 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
 
     assert load_answerer("models:/tiny@champion", house.settings).answer({"text": QUESTIONS[0]}) in ANSWERS
     assert house.code() not in house.ledger.path.read_text()
+
+
+def test_the_status_tells_who_is_champion_and_what_became_of_the_request(house: House) -> None:
+    first, second = house.place.command("status").stdout.splitlines()
+    assert first.startswith("tiny: version 1 is the champion, since 20")
+    assert first.endswith(" UTC, the first")
+    assert second.endswith("promoted: promoted")
+    (champion,) = json.loads(house.place.command("status", "--json").stdout)["champions"]
+    assert (champion["model"], champion["version"], champion["previous"]) == ("tiny", "1", None)
+    assert datetime.fromisoformat(champion["since"]) <= datetime.now(UTC)
 
 
 def test_what_was_decided_is_not_asked_again_by_the_next_run(house: House) -> None:
@@ -179,6 +199,22 @@ def test_the_way_back_was_rehearsed_before_the_champion_moved(house: House) -> N
     (rehearsed,) = [e.event for e in house.ledger.entries() if isinstance(e.event, Rehearsed)]
     assert (rehearsed.version, rehearsed.rows) == ("1", 20)
     assert rehearsed.same >= 18
+
+
+def at_a_terminal(house: House, *arguments: str) -> str:
+    """What the command shows to a person."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    variables = house.place.environment(TERM="dumb", COLUMNS="200")
+    shown = b""
+    with subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=theirs, stderr=theirs) as started:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert started.returncode == 0, shown
+    return shown.decode().replace("\r\n", "\n")
 
 
 def request_of(entry: Entry) -> str:
@@ -236,6 +272,17 @@ def test_other_weights_under_the_tags_of_an_honest_version_are_refused(house: Ho
     house.registry.delete_model_version("tiny-candidates", forged.version)
 
 
+def test_what_an_approver_reads_leads_to_the_run_in_mlflow(house: House) -> None:
+    entry = house.ledger_requests()[0]
+    asked, served = promotion.requested(entry), replace(house.settings, mlflow_ui="http://mlflow:5000")
+    page = promotion.review(entry, promotion.where(entry, house.policy, served), served)
+    experiment = house.registry.get_run(asked.run_id).info.experiment_id
+    assert f"run [{asked.run_id}](http://mlflow:5000/#/experiments/{experiment}/runs/{asked.run_id})." in page
+    assert f"run {asked.run_id}." in promotion.review(
+        entry, promotion.where(entry, house.policy, house.settings), house.settings
+    )
+
+
 def test_nobody_decides_on_a_run_that_they_started(house: House) -> None:
     own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [getpass.getuser()]}
     others = [approver.model_dump(mode="json") for approver in house.policy.approvers[1:]]
@@ -257,6 +304,8 @@ def test_an_alias_that_was_moved_by_hand_is_found(house: House) -> None:
     house.registry.set_registered_model_alias("tiny", "champion", "2")
     assert house.bad_findings() == ["tiny: champion is 2, the ledger says 1: moved outside"]
     assert house.place.command("verify").returncode == 1
+    moved = "tiny: version 2 is the champion, moved outside the flow: tunegate verify\n"
+    assert house.place.command("status").stdout.startswith(moved)
     house.registry.set_registered_model_alias("tiny", "champion", "1")
     assert house.bad_findings() == []
 

@@ -85,3 +85,9 @@ def test_it_says_what_an_approver_types_and_what_became_of_the_rows() -> None:
     assert "Adapter `cdcdcdcdcdcd`" in text
     assert "42 personal values taken out of 30 rows" in text
     assert "MLflow run `run-1` of http://mlflow:5000" in text
+
+
+def test_where_a_browser_finds_the_run_it_is_a_link() -> None:
+    page = "http://mlflow:5000/#/experiments/1/runs/run-1"
+    text = review(load_recipe(Path("demo")), outcome(passed=True), "http://mlflow:5000", page)
+    assert f"MLflow run [`run-1`]({page}) of http://mlflow:5000, with report.html" in text
