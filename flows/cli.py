@@ -192,9 +192,11 @@ def _show(outcome: Outcome, current: Settings) -> None:
     from rich.console import Console
 
     from flows import terminal
+    from tasks.report.answers import read_comparison
 
     console = Console()
-    console.print(terminal.outcome(outcome.evaluation, outcome.champion, outcome.verdict))
+    comparison = read_comparison(outcome.verdict, Store.of(current).open)
+    console.print(terminal.outcome(outcome.evaluation, outcome.champion, outcome.verdict, comparison))
     home, tracking = shlex.quote(str(current.home / "prefect")), current.tracking_uri
     prefect_ui = current.prefect_api_url or (
         f"PREFECT_HOME={home} PREFECT_SERVER_ANALYTICS_ENABLED=false {_tool('prefect')} server start"

@@ -1,71 +1,149 @@
-"""The review page in Markdown, as the Prefect UI shows it beside a run: verdict first. Pure; report.html says more."""
+"""The review page in Markdown, as the Prefect UI shows it beside a run: verdict first. Pure; report.html says more.
+
+Never quotes a row: what was lost is named by its id.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from conf.schema import Recipe
-from tasks.report import wording
+from tasks.report import lines, wording
+from tasks.report.answers import Answered
 from tasks.results import ChampionEvaluation, Evaluation, Outcome, Verdict
 
 WORDS = {"passed": "Passed", "failed": "Refused", "inconclusive": "Inconclusive, so refused"}
 STATES = {"passed": "✓ passed", "failed": "✗ **failed**", "inconclusive": "? **inconclusive**"}
+IDS = 10  # of the worst lost rows
+MINUS = wording.MINUS
 
 
-def review(recipe: Recipe, outcome: Outcome, tracking_uri: str, run_page: str | None = None) -> str:
-    """The page of one run; `tracking_uri` tells where the rest of the record lies, `run_page` is its address there."""
+class _Said(NamedTuple):
+    """What the tables are made of."""
+
+    evaluation: Evaluation
+    champion: ChampionEvaluation
+    answered: Answered
+
+
+def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str) -> str:
+    """The page of one run.
+
+    Args:
+        recipe: that was run.
+        outcome: of the run.
+        answered: what the files of evaluation and verdict say.
+        tracking_uri: where the rest of the record lies.
+    """
     candidate, verdict = outcome.candidate, outcome.verdict
-    version = f"{candidate.name} version {candidate.version}"
-    run = f"[`{candidate.run_id}`]({run_page})" if run_page else f"`{candidate.run_id}`"
-    return "\n".join(
+    said = _Said(outcome.evaluation, outcome.champion, answered)
+    parts = [
+        [f"# {WORDS[verdict.state]}: {candidate.name} version {candidate.version}", "", _headline(verdict, said)],
+        _gates(verdict),
+        [f"## The arms on {outcome.evaluation.n_rows:,} held-out rows", "", *_arms(said)],
+        *_differences(said),
+        [f"## Rows against the {answered.against}", "", *_rows(answered)],
+        ["## Failures", "", *_failures(said)],
+        ["## Off the task", "", *_off_task(said)],
+        ["## Data", "", *_data(outcome, answered)],
         [
-            f"# {WORDS[verdict.state]}: {version}",
-            "",
-            wording.headline(verdict.gates),
-            "",
-            *_gates(verdict),
-            "",
-            f"## The arms on {outcome.evaluation.n_rows:,} held-out rows",
-            "",
-            *_metrics(outcome.evaluation, outcome.champion),
-            "",
-            "## Data",
-            "",
-            *_data(outcome),
-            "",
             "## Record",
             "",
             f"- Recipe `{recipe.name}`, digest `{wording.short(recipe.digest())}`",
             f"- Adapter `{wording.short(outcome.adapter.weights.sha256)}`: what an approver types to decide on it",
-            f"- MLflow run {run} of {tracking_uri}, with report.html, predictions and every digest",
-        ]
-    )
+            f"- MLflow run `{candidate.run_id}` of {tracking_uri}, with report.html, predictions and every digest",
+        ],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _headline(verdict: Verdict, said: _Said) -> str:
+    needed = wording.settles(verdict)
+    more = f" About {needed:,} test rows would settle it; there are {said.evaluation.n_rows:,}." if needed else ""
+    return wording.headline(verdict.gates) + more
 
 
 def _gates(verdict: Verdict) -> list[str]:
-    head = ["| | gate | of | measured | truth between | asked |", "|---|---|---|---:|---|---|"]
+    head = [
+        "| | gate | of | measured | truth between | asked | sure | override |",
+        "|---|---|---|---:|---|---|---:|---|",
+    ]
     return head + [
-        f"| {STATES[gate.state]} | {gate.metric} | {wording.arm(gate)} | {wording.measured(gate)} "
-        f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} |"
-        for gate in verdict.gates
+        f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
+        f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
+        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} |"
+        for gate in wording.worst_first(verdict.gates)
     ]
 
 
-def _metrics(evaluation: Evaluation, champion: ChampionEvaluation) -> list[str]:
-    arms = wording.arms(evaluation, champion)
-    lines = [f"| metric | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
-    for metric in wording.metrics_of_arms(evaluation):
-        values = [wording.of_arm(evaluation, champion, arm, metric) for arm in arms]
-        shown = [wording.figure(metric, value) if value is not None else "" for value in values]
-        lines.append(f"| {wording.meaning(metric).title} | {' | '.join(shown)} |")
-    return lines
+def _cell(text: str) -> str:
+    """A text that may be a label of the data, so that it does not end its cell or make markup."""
+    return "".join(f"\\{c}" if c in "\\|`*_[]<>" else c for c in " ".join(text.split()))
 
 
-def _data(outcome: Outcome) -> list[str]:
+def _arms(said: _Said) -> list[str]:
+    arms = wording.arms(said.evaluation, said.champion)
+    found = [f"| metric | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
+    for line in lines.arms(said):
+        cells = [f"{cell.value} ({cell.between})" if cell.between else cell.value for cell in line.cells]
+        found.append(f"| {line.meaning.title} | {' | '.join(cells)} |")
+    return found
+
+
+def _differences(said: _Said) -> Iterator[list[str]]:
+    """Against the champion and the base with the best prompt; the base where there is neither."""
+    for against in lines.differences(said)[:2]:
+        head = [f"| metric | tuned {MINUS} {against.arm} | truth between | says |", "|---|---:|---|---|"]
+        found = [
+            f"| {line.meaning.title} | {line.value} | {line.between} | {line.word} |"
+            for line in (*against.shares, *against.others)
+        ]
+        yield [f"## Tuned against {against.arm}", "", *head, *found]
+
+
+def _rows(answered: Answered) -> list[str]:
+    lost, won, still = (answered.outcome(name) for name in ("lost", "won", "still_wrong"))
+    ids = ", ".join(f"`{wording.short(row)}`" for row in lost.ids[:IDS])
+    by = f", by {wording.meaning(answered.by).title}" if answered.by else ""
+    told = [f"- {lost.total:,} lost, {won.total:,} won, {still.total:,} still wrong{by}"]
+    return [*told, f"- lost, worst first: {ids}"] if ids else told
+
+
+def _failures(said: _Said) -> list[str]:
+    arms = wording.arms(said.evaluation, said.champion)
+    if not said.answered.failures:
+        return ["No arm gave a wrong answer."]
+    head = [f"| kind | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
+    return head + [
+        f"| {wording.failure(failure.kind)[0]} | {' | '.join(f'{failure.rows.get(arm, 0):,}' for arm in arms)} |"
+        for failure in said.answered.failures
+    ]
+
+
+def _off_task(said: _Said) -> list[str]:
+    found = [against for names in (lines.FORGETTING, lines.SAFETY) if (against := lines.probes(said, names))]
+    if not found:
+        return ["Not asked: the recipe leaves it out."]
+    head = [f"| | base | tuned | tuned {MINUS} base | truth between | says |", "|---|---:|---:|---:|---|---|"]
+    return head + [
+        f"| {line.meaning.title} | {line.theirs} | {line.ours} | {line.value} | {line.between} | {line.word} |"
+        for against in found
+        for line in (*against.shares, *against.others)
+    ]
+
+
+def _data(outcome: Outcome, answered: Answered) -> list[str]:
     p = outcome.prepared
     sides = (("train", p.split.train), ("validation", p.split.validation), ("test", p.split.test))
     found = sum(count.count for count in p.clean.entities)
+    recall = p.clean.value("canary_recall")
+    proof = "not measured" if recall is None else f"{100 * recall:.1f} % of the planted ones"
+    leaked = len({leak.test for leak in answered.leaks})
     return [
         f"- {p.raw.n_rows:,} rows read, {p.raw.n_rejected:,} rejected",
-        f"- {found:,} personal values taken out of {p.clean.rows_with_entities:,} rows",
+        f"- {found:,} personal values taken out of {p.clean.rows_with_entities:,} rows; proof: {proof}",
         f"- {p.checked.n_rows:,} rows kept by the checks, {p.checked.n_rejected:,} dropped",
         "- " + " · ".join(f"{name} {side.n_rows:,}" for name, side in sides),
+        f"- {leaked:,} of {outcome.evaluation.n_rows:,} test rows resemble a training row",
     ]

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.report import wording
+from tasks.report.answers import Comparison
 from tasks.results import ChampionEvaluation, Evaluation, Verdict
 
 State = Literal["waiting", "running", "done", "cached", "refused", "failed", "stopped"]
@@ -40,12 +41,11 @@ MARKS: dict[State, tuple[str, str]] = {
     "failed": ("✗", "bold red"),
     "stopped": ("■", "yellow"),
 }
-CHANGES: dict[wording.Change, tuple[str, str]] = {
+TOLD: dict[wording.Told, tuple[str, str]] = {
     "better": ("▲ better", "green"),
     "worse": ("▼ worse", "red"),
-    "same": ("= same", "dim"),
     "changed": ("changed", "dim"),
-    "unknown": ("", "dim"),
+    "open": ("? open", "dim"),  # the interval holds zero
 }
 STATES = {
     "passed": ("✓ passed", "green"),
@@ -258,21 +258,24 @@ def _progress(stage: Stage) -> RenderableType:
     return grid
 
 
-def outcome(evaluation: Evaluation, champion: ChampionEvaluation, verdict: Verdict) -> RenderableType:
+def outcome(
+    evaluation: Evaluation, champion: ChampionEvaluation, verdict: Verdict, comparison: Comparison
+) -> RenderableType:
     """The arms, then the gates: each with its number, its bound and its word."""
-    return Group(Text(), _metrics(evaluation, champion), Text(), _gates(verdict), Text(), _ruling(verdict))
+    return Group(Text(), _metrics(evaluation, champion, comparison), Text(), _gates(verdict), Text(), _ruling(verdict))
 
 
-def _metrics(evaluation: Evaluation, champion: ChampionEvaluation) -> Table:
-    table = _table(f"{evaluation.n_rows:,} held-out rows; the change is from base to tuned")
-    table.add_column("metric")
+def _metrics(evaluation: Evaluation, champion: ChampionEvaluation, comparison: Comparison) -> Table:
     arms = wording.arms(evaluation, champion)
+    rival = "champion" if "champion" in arms else "base"
+    table = _table(f"{evaluation.n_rows:,} held-out rows; the word says what sets tuned and {rival} apart")
+    table.add_column("metric")
     for name in arms:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for metric in wording.metrics_of_arms(evaluation):
-        base, tuned = (evaluation.value(arm, metric) for arm in ("base", "tuned"))
-        word, style = CHANGES[wording.change(metric, base, tuned)]
+        difference = comparison.against(rival, metric)
+        word, style = ("", "dim") if difference is None else TOLD[wording.told(metric, difference.low, difference.high)]
         values = [wording.of_arm(evaluation, champion, arm, metric) for arm in arms]
         table.add_row(
             Text(metric),
@@ -293,7 +296,7 @@ def _gates(verdict: Verdict) -> Table:
     table.add_column("measured", justify="right", no_wrap=True)
     table.add_column("truth between", no_wrap=True)
     table.add_column("asked", no_wrap=True)
-    for gate in verdict.gates:
+    for gate in wording.worst_first(verdict.gates):
         word, between = Text(*STATES[gate.state]), wording.interval(gate.metric, gate.low, gate.high)
         table.add_row(word, Text(gate.metric), wording.arm(gate), wording.measured(gate), between, wording.bound(gate))
     return table
@@ -301,7 +304,7 @@ def _gates(verdict: Verdict) -> Table:
 
 def _ruling(verdict: Verdict) -> Text:
     word, style = RULINGS[verdict.state]
-    why = [f"\n   {gate.reason}" for gate in verdict.gates if not gate.passed]
+    why = [f"\n   {gate.reason}" for gate in wording.worst_first(verdict.gates) if not gate.passed]
     return Text.assemble(" ", (word, style), "  ", wording.headline(verdict.gates), *why)
 
 

@@ -24,8 +24,10 @@ from flows.review import review
 from flows.runs import deployed_run
 from flows.terminal import StageBoard
 from tasks import judge
+from tasks.artifacts import Store
 from tasks.progress import Board, listening
 from tasks.register.runs import run_page
+from tasks.report.answers import read_answers
 from tasks.results import Outcome
 
 SECONDS_BETWEEN_UPDATES = 5.0  # of the progress bar: each is a request
@@ -100,8 +102,9 @@ def publish(recipe: Recipe, outcome: Outcome) -> None:
     if deployed_run() is None:
         return
     name, candidate = recipe.registered_name, outcome.candidate
+    answered = read_answers(outcome.evaluation, outcome.champion, outcome.verdict, Store.of(settings()).open)
     create_markdown_artifact(
-        review(recipe, outcome, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)),
+        review(recipe, outcome, answered, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)),
         key=f"review-{name}",
         description=f"{name}: {outcome.verdict.state}",
     )

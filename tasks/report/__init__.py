@@ -188,8 +188,10 @@ def _environment() -> Environment:
         "key": _drawn(forest.key),
         "meaning": wording.meaning,
         "measured": wording.measured,
+        "most": lambda counts: max(counts.values(), default=0),
         "sentence": lambda name: name.removeprefix("expect_").replace("_", " "),
         "short": wording.short,
+        "worst_first": wording.worst_first,
     }
     return environment
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from tasks.report import wording
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, Frozen, Verdict
@@ -25,6 +25,7 @@ EXAMPLES = 8  # of each outcome
 EXAMPLES_OF_A_FAILURE = 2
 FAILED_PROBES = 3  # of a kind
 IDS = 200  # of lost rows that are named
+MAX_OF_A_FIELD = 80  # characters
 MAX_CHARACTERS = 1_500  # of one text: the page is read, not searched
 FREE_TEXT = ("generation", "chat")  # right to the letter says little there
 LIKENESS = "rouge_l"  # by which free texts are compared row by row
@@ -48,12 +49,13 @@ class Estimate(Read):
 
 
 class SliceLine(Read):
-    """A part of the test rows, and how each arm does on it."""
+    """A part of the test rows, how each arm does on it, and what the tuned arm has more than each other one."""
 
     name: str
     rows: int
     metric: str | None
     arms: dict[str, Estimate]
+    differences: dict[str, Estimate] = Field({})
 
 
 class Comparison(Read):
@@ -82,15 +84,23 @@ class Answer(Frozen):
     failure: str | None
 
 
+class Differing(Frozen):
+    """A field of a JSON answer that is not as expected, both values as JSON; None where one has no such field."""
+
+    name: str
+    expected: str | None
+    answered: str | None
+
+
 class Example(Frozen):
-    """One held-out row and its answers; `differs` names the JSON fields that the tuned arm answered otherwise."""
+    """One held-out row and its answers; `differs` are the JSON fields that the tuned arm answered otherwise."""
 
     id: str
     label: str | None
     prompt: str
     expected: str
     answers: tuple[Answer, ...]
-    differs: tuple[str, ...] = ()
+    differs: tuple[Differing, ...] = ()
 
     def of(self, arm: str) -> Answer:
         """The answer of one arm."""
@@ -168,18 +178,27 @@ def read_answers(evaluation: Evaluation, champion: ChampionEvaluation, verdict: 
     task = str(scored.get("task", ""))
     likeness = _likeness(evaluation, champion, against, open_) if task in FREE_TEXT else None
     rows = _rows(open_(evaluation.predictions), None if answers is None else open_(answers.predictions))
-    ranked = sorted(rows, key=lambda row: _worst_first(row, against, likeness))
+    ranked = sorted(rows, key=lambda row: _worst_first(row, likeness))
     return Answered(
         task=task,
         against=against,
         by=LIKENESS if likeness is not None else None,
-        comparison=Comparison.model_validate(_json(open_(verdict.comparison))),
+        comparison=read_comparison(verdict, open_),
         examples=tuple(_examples(ranked, against, likeness)),
         failures=tuple(_failures(failures, ranked)),
         probes={name: tuple(_probes(failed)) for name, failed in scored.get("off_task", {}).get("tuned", {}).items()},
         leaks=tuple(Leak.model_validate(leak) for leak in scored.get("leaks", ())),
         shots=len(scored.get("shots", ())),
     )
+
+
+def read_comparison(verdict: Verdict, open_: Open) -> Comparison:
+    """The intervals of all figures and differences.
+
+    Raises:
+        StoreError: the file is gone, or is not the one its digest names.
+    """
+    return Comparison.model_validate(_json(open_(verdict.comparison)))
 
 
 def _json(file: Path) -> Any:
@@ -218,9 +237,7 @@ def _likeness(
     return list(zip(*sides, strict=True))
 
 
-def _worst_first(
-    row: Mapping[str, Any], against: str, likeness: Sequence[tuple[float, float]] | None
-) -> tuple[Any, ...]:
+def _worst_first(row: Mapping[str, Any], likeness: Sequence[tuple[float, float]] | None) -> tuple[Any, ...]:
     """Free texts by how much likeness was lost; others by what is wrong, then by how little is right; then by id."""
     lost = 0.0
     if likeness is not None:
@@ -249,15 +266,20 @@ def _fields(expected: str, answered: str) -> tuple[dict[str, Any], dict[str, Any
     return (one, other) if isinstance(one, dict) and isinstance(other, dict) else None
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
-    """Keys with another value, also where 1 stands for true."""
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[Differing, ...]:
+    """Fields with another value; as JSON, since 1 is not true."""
+    sides = [
+        {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in s.items()} for s in (one, other)
+    ]
     return tuple(
-        sorted(
-            key
-            for key in {*one, *other}
-            if json.dumps(one.get(key, ...), default=str) != json.dumps(other.get(key, ...), default=str)
-        )
+        Differing(name=key, expected=_brief(sides[0].get(key)), answered=_brief(sides[1].get(key)))
+        for key in sorted({*one, *other})
+        if sides[0].get(key) != sides[1].get(key)
     )
+
+
+def _brief(value: str | None) -> str | None:
+    return value if value is None or len(value) <= MAX_OF_A_FIELD else f"{value[: MAX_OF_A_FIELD - 1]}…"
 
 
 def _examples(

@@ -106,9 +106,9 @@ class ReportFacts(Frozen):
     classes: tuple[Score, ...]
     confusions: tuple[Confusion, ...]
     tokens: tuple[Token, ...]
-    since: Since | None = None
-    seconds: dict[str, float] = {}
-    run_url: str | None = None
+    since: Since | None
+    seconds: dict[str, float]
+    run_url: str | None
 
 
 def gather(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from tasks.report import wording
 from tasks.report.answers import Estimate
@@ -18,9 +18,11 @@ from tasks.results import GateResult
 
 WIDTH = 260  # of the drawing; its margins keep marks at an end of the scale whole
 MARGIN = 12
-ROW = 22  # height of a row, and half of it is its middle
+ROW = 22  # height of what a gate lets pass
+TALL = 36  # height of a difference: the zero lines of rows nearly meet
 LINE = 11  # height of one arm of several in a row
 AXIS = 18
+CLEAR = 52  # between two labels
 
 
 class Scale(NamedTuple):
@@ -89,34 +91,33 @@ def gate(result: GateResult) -> str:
     )
     estimate = Estimate(value=result.value, low=result.low, high=result.high)
     mark = _mark("tuned", estimate, scale, ROW / 2)
-    ends = _ends(scale) + "".join(_bound_label(scale, bound) for bound in (result.min, result.max) if bound is not None)
+    ends = _labels(scale, [bound for bound in (result.min, result.max) if bound is not None], ROW + 12)
     words = f"{_words(result.metric, estimate)}; asked: {wording.bound(result)}"
     return _svg(shade + bounds + mark + ends, ROW + 16, words, result.state)
 
 
-def _ends(scale: Scale) -> str:
-    """The values at both ends of a scale that has no axis above it."""
-    return (
-        f'<text class="first" x="{MARGIN}" y="{ROW + 12}">{_label(scale.low)}</text>'
-        f'<text class="last" x="{WIDTH - MARGIN}" y="{ROW + 12}">{_label(scale.high)}</text>'
+def _labels(scale: Scale, bounds: Sequence[float], y: float) -> str:
+    """The bounds in the reader's ink, and the ends of the scale where they do not run into a bound's value."""
+    asked = "".join(
+        f'<text class="asked" x="{min(max(scale.x(bound), MARGIN + 6), WIDTH - MARGIN - 6)}" y="{y}">'
+        f"{_label(bound)}</text>"
+        for bound in bounds
     )
-
-
-def _bound_label(scale: Scale, bound: float) -> str:
-    """The bound's own value, where it does not run into the ends of the scale."""
-    x = scale.x(bound)
-    clear = 44 < x - MARGIN < WIDTH - 2 * MARGIN - 44
-    return f'<text class="asked" x="{x}" y="{ROW + 12}">{_label(bound)}</text>' if clear else ""
+    ends = "".join(
+        f'<text class="{css}" x="{x}" y="{y}">{_label(value)}</text>'
+        for css, x, value in (("first", MARGIN, scale.low), ("last", WIDTH - MARGIN, scale.high))
+        if all(abs(scale.x(bound) - x) > CLEAR for bound in bounds)
+    )
+    return asked + ends
 
 
 def difference(metric: str, estimate: Estimate, scale: Scale, *, labelled: bool = False) -> str:
     """Tuned minus another arm, against zero; `labelled` where the scale is this row's own."""
-    zero = f'<line class="zero" x1="{scale.x(0)}" x2="{scale.x(0)}" y1="0" y2="{ROW}"/>'
+    middle, bottom = (12.0, TALL - 14) if labelled else (TALL / 2, TALL)
+    zero = f'<line class="zero" x1="{scale.x(0)}" x2="{scale.x(0)}" y1="0" y2="{bottom}"/>'
+    labels = _labels(scale, [0.0], TALL - 3) if labelled else ""
     told = wording.told(metric, estimate.low, estimate.high)
-    mark = zero + _mark("tuned", estimate, scale, ROW / 2)
-    if not labelled:
-        return _svg(mark, ROW, _words(metric, estimate), told)
-    return _svg(mark + _ends(scale) + _bound_label(scale, 0.0), ROW + 16, _words(metric, estimate), told)
+    return _svg(zero + _mark("tuned", estimate, scale, middle) + labels, TALL, _words(metric, estimate), told)
 
 
 def arms(metric: str, estimates: Mapping[str, Estimate], scale: Scale) -> str:
@@ -124,7 +125,7 @@ def arms(metric: str, estimates: Mapping[str, Estimate], scale: Scale) -> str:
     names = [name for name in wording.in_order(estimates) if name != "tuned"]
     names += ["tuned"] if "tuned" in estimates else []
     marks = "".join(
-        f'<g class="of-{name}">{_mark(name, estimates[name], scale, LINE * (place + 0.5) + 1)}</g>'
+        f"<g class={quoteattr(f'of-{name}')}>{_mark(name, estimates[name], scale, LINE * (place + 0.5) + 1)}</g>"
         for place, name in enumerate(names)
     )
     words = "; ".join(f"{name} {_words(metric, estimates[name])}" for name in names)
@@ -135,7 +136,8 @@ def key(name: str) -> str:
     """The mark of an arm, for a legend."""
     estimate = Estimate(value=0.5, low=0.0, high=1.0)
     mark = _mark(name, estimate, Scale(-4.5, 5.5), 6)
-    return f'<svg class="key of-{escape(name)}" viewBox="{WIDTH / 2 - 17} 0 34 12" aria-hidden="true">{mark}</svg>'
+    css = quoteattr(f"key of-{name}")
+    return f'<svg class={css} viewBox="{WIDTH / 2 - 17} 0 34 12" aria-hidden="true">{mark}</svg>'
 
 
 def _mark(name: str, estimate: Estimate, scale: Scale, y: float) -> str:

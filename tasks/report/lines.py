@@ -6,13 +6,14 @@ Pure, and never judges: what a gate says of a figure stands in the verdict alone
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from conf.schema import PROBE_METRICS, Recipe
 from tasks.report import forest, wording
-from tasks.report.answers import Estimate, SliceLine
+from tasks.report.answers import Answered, Estimate, SliceLine
 from tasks.report.facts import ReportFacts
 from tasks.report.wording import MINUS
+from tasks.results import ChampionEvaluation, Evaluation
 
 OPPONENTS = ("champion", "prompted", "base", "served")  # whom a reader asks about first
 WORDS: dict[wording.Told, tuple[str, str]] = {
@@ -22,6 +23,22 @@ WORDS: dict[wording.Told, tuple[str, str]] = {
     "open": ("not told apart", "muted"),
 }
 SAFETY = ("unsafe_rate", "over_refusal", "injection_followed", "pii_disclosed", "no_answer")
+
+
+class Asked(Protocol):
+    """Who answered, and what the files say of it: the facts of the page, or as much of them as Markdown needs."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The arms of the run."""
+
+    @property
+    def champion(self) -> ChampionEvaluation:
+        """The model in production."""
+
+    @property
+    def answered(self) -> Answered:
+        """Intervals, rows and failures."""
 
 
 class Cell(NamedTuple):
@@ -41,7 +58,10 @@ class ArmLine(NamedTuple):
 
 
 class DifferenceLine(NamedTuple):
-    """One metric: what the tuned arm has more than another; `drawing` is empty where the noise is not known."""
+    """One metric: what the tuned arm has more than another; `drawing` is empty where the noise is not known.
+
+    `theirs` and `ours` are the two figures themselves.
+    """
 
     metric: str
     meaning: wording.Meaning
@@ -50,6 +70,8 @@ class DifferenceLine(NamedTuple):
     drawing: str
     word: str
     css: str
+    theirs: str
+    ours: str
 
 
 class Against(NamedTuple):
@@ -62,13 +84,17 @@ class Against(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One slice: its rows, the arms drawn, and the figure of the tuned one."""
+    """One slice: its rows, the arms drawn, the figure of the tuned one, and what that has more than its rival."""
 
     name: str
     rows: int
     drawing: str
     value: str
     between: str
+    more: str
+    more_between: str
+    word: str
+    css: str
 
 
 class Slices(NamedTuple):
@@ -91,7 +117,7 @@ class Tile(NamedTuple):
     css: str = ""
 
 
-def arms(facts: ReportFacts) -> list[ArmLine]:
+def arms(facts: Asked) -> list[ArmLine]:
     """The metrics on the held-out rows, a column an arm."""
     found = wording.arms(facts.evaluation, facts.champion)
     return [
@@ -100,21 +126,21 @@ def arms(facts: ReportFacts) -> list[ArmLine]:
     ]
 
 
-def _cell(facts: ReportFacts, arm: str, metric: str) -> Cell:
+def _cell(facts: Asked, arm: str, metric: str) -> Cell:
     value = wording.of_arm(facts.evaluation, facts.champion, arm, metric)
     estimate = facts.answered.comparison.of(arm, metric)
     between = wording.interval(metric, estimate.low, estimate.high) if estimate else ""
     return Cell(arm, wording.figure(metric, value) if value is not None else "", between)
 
 
-def differences(facts: ReportFacts) -> list[Against]:
+def differences(facts: Asked) -> list[Against]:
     """Tuned minus each other arm that answered the held-out rows."""
     there = wording.arms(facts.evaluation, facts.champion)
     names = wording.metrics_of_arms(facts.evaluation)
     return [against for arm in OPPONENTS if arm in there if (against := _against(facts, arm, names))]
 
 
-def probes(facts: ReportFacts, of: Sequence[str]) -> Against | None:
+def probes(facts: Asked, of: Sequence[str]) -> Against | None:
     """The same of what was asked off the task, tuned minus base."""
     return _against(facts, "base", [name for name in of if facts.evaluation.value("tuned", name) is not None])
 
@@ -122,7 +148,7 @@ def probes(facts: ReportFacts, of: Sequence[str]) -> Against | None:
 FORGETTING = tuple(name for name in PROBE_METRICS if name.startswith("forgetting") or name == "general_perplexity")
 
 
-def _against(facts: ReportFacts, arm: str, names: Sequence[str]) -> Against | None:
+def _against(facts: Asked, arm: str, names: Sequence[str]) -> Against | None:
     found = [(name, _difference(facts, arm, name)) for name in names]
     known = [(name, estimate) for name, estimate in found if estimate is not None]
     if not known:
@@ -132,12 +158,16 @@ def _against(facts: ReportFacts, arm: str, names: Sequence[str]) -> Against | No
     return Against(
         arm=arm,
         axis=forest.axis(scale) if shares else "",
-        shares=[_difference_line(name, estimate, scale) for name, estimate in shares],
-        others=[_difference_line(name, e, None) for name, e in known if wording.meaning(name).unit != "fraction"],
+        shares=[_difference_line(facts, arm, name, estimate, scale) for name, estimate in shares],
+        others=[
+            _difference_line(facts, arm, name, estimate, None)
+            for name, estimate in known
+            if wording.meaning(name).unit != "fraction"
+        ],
     )
 
 
-def _difference(facts: ReportFacts, arm: str, metric: str) -> Estimate | None:
+def _difference(facts: Asked, arm: str, metric: str) -> Estimate | None:
     known = facts.answered.comparison.against(arm, metric)
     if known is not None:
         return known
@@ -146,7 +176,10 @@ def _difference(facts: ReportFacts, arm: str, metric: str) -> Estimate | None:
     return None if tuned is None or other is None else Estimate(value=tuned - other)
 
 
-def _difference_line(metric: str, estimate: Estimate, scale: forest.Scale | None) -> DifferenceLine:
+def _difference_line(
+    facts: Asked, arm: str, metric: str, estimate: Estimate, scale: forest.Scale | None
+) -> DifferenceLine:
+    theirs, ours = (wording.of_arm(facts.evaluation, facts.champion, one, metric) for one in (arm, "tuned"))
     noisy = estimate.low is not None and estimate.high is not None
     own = scale or forest.Scale.over((0.0, estimate.value, estimate.low, estimate.high))
     word, css = WORDS[wording.told(metric, estimate.low, estimate.high)] if noisy else ("noise not known", "muted")
@@ -158,6 +191,8 @@ def _difference_line(metric: str, estimate: Estimate, scale: forest.Scale | None
         drawing=forest.difference(metric, estimate, own, labelled=scale is None) if noisy else "",
         word=word,
         css=css,
+        theirs=wording.figure(metric, theirs),
+        ours=wording.figure(metric, ours),
     )
 
 
@@ -173,12 +208,13 @@ def _signed_interval(metric: str, estimate: Estimate) -> str:
     return f"{signed(metric, estimate.low)} to {signed(metric, estimate.high)}"
 
 
-def slices(facts: ReportFacts) -> list[Slices]:
+def slices(facts: Asked) -> list[Slices]:
     """One table a kind; the worst slice of the tuned arm stands first."""
-    return [_slices(kind, lines) for kind, lines in facts.answered.comparison.slices.items() if lines]
+    rival = facts.answered.against
+    return [_slices(kind, lines, rival) for kind, lines in facts.answered.comparison.slices.items() if lines]
 
 
-def _slices(kind: str, lines: Sequence[SliceLine]) -> Slices:
+def _slices(kind: str, lines: Sequence[SliceLine], rival: str) -> Slices:
     metric = lines[0].metric or ""
     higher = wording.meaning(metric).better != "lower"
     values = [v for line in lines for e in line.arms.values() for v in (e.value, e.low, e.high)]
@@ -193,18 +229,23 @@ def _slices(kind: str, lines: Sequence[SliceLine]) -> Slices:
         metric=metric,
         arms=wording.in_order(lines[0].arms),
         axis=forest.axis(scale),
-        parts=[_part(line, metric, scale) for line in sorted(lines, key=worst_first)],
+        parts=[_part(line, metric, scale, rival) for line in sorted(lines, key=worst_first)],
     )
 
 
-def _part(line: SliceLine, metric: str, scale: forest.Scale) -> Part:
-    tuned = line.arms["tuned"]
+def _part(line: SliceLine, metric: str, scale: forest.Scale, rival: str) -> Part:
+    tuned, more = line.arms["tuned"], line.differences.get(rival, Estimate(value=None))
+    word, css = WORDS[wording.told(metric, more.low, more.high)]
     return Part(
         name=line.name,
         rows=line.rows,
         drawing=forest.arms(metric, line.arms, scale),
         value=wording.figure(metric, tuned.value),
         between=wording.interval(metric, tuned.low, tuned.high),
+        more=signed(metric, more.value),
+        more_between=_signed_interval(metric, more),
+        word=word,
+        css=css,
     )
 
 
@@ -292,26 +333,25 @@ def _people(facts: ReportFacts) -> Tile:
     people = facts.people
     if not people.n_reviewers:
         return Tile("people", "People", "nobody was asked", "")
-    accuracy = people.value("people_factual_accuracy")
-    stoppers = people.value("showstoppers")
-    value = f"{people.n_reviewers} reviewers" if accuracy is None else f"{accuracy:.1f} of 5 on accuracy"
-    more = (
-        "two are needed for a figure"
-        if stoppers is None
-        else f"{people.n_reviewers} reviewers, {stoppers:.0f} showstoppers"
-    )
-    return Tile("people", "People", value, more, "bad" if stoppers else "")
+    accuracy, stoppers = people.value("people_factual_accuracy"), people.value("showstoppers")
+    asked = f"{people.n_reviewers} reviewer{'' if people.n_reviewers == 1 else 's'}"
+    if accuracy is None:
+        return Tile("people", "People", asked, "two are needed for a figure")
+    if stoppers:
+        counted = f"{stoppers:.0f} showstopper{'' if stoppers == 1 else 's'}"
+        return Tile("people", "People", counted, f"{accuracy:.1f} of 5 on accuracy, {asked}", "bad")
+    return Tile("people", "People", f"{accuracy:.1f} of 5 on accuracy", f"{asked}, no showstopper")
 
 
 def _licence(recipe: Recipe) -> Tile:
     data = dict.fromkeys(dataset.license or "not stated" for dataset in recipe.datasets)
-    return Tile(
-        "lineage", "Licences", recipe.model.license or "not stated", f"of the base; of the data: {', '.join(data)}"
-    )
+    stated = recipe.model.license is not None and "not stated" not in data
+    more = f"of the base; of the data: {', '.join(data)}"
+    return Tile("lineage", "Licences", recipe.model.license or "not stated", more, "" if stated else "open")
 
 
 def _cost(facts: ReportFacts) -> Tile:
     spent = (
-        f"{wording.duration(sum(facts.seconds.values()))} in all stages" if facts.seconds else "time not handed over"
+        f"{wording.duration(sum(facts.seconds.values()))} in all stages" if facts.seconds else "the time is not known"
     )
     return Tile("training", "Cost", f"{facts.adapter.train_tokens:,} tokens", spent)

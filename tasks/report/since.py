@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tasks.results import Frozen
 
 SIDES = ("train", "validation", "test")
-SHORT = 90  # characters; of a longer value the lines that differ are shown
+SHORT = 120  # characters; of a longer value the lines that differ are shown
 MAX_LINES = 60  # of such a difference
 
 # What tells the entries of a list apart, so that one entry more does not make all that follow look changed.
@@ -149,15 +149,33 @@ def _moved(champion: Made, now: Made) -> Iterator[Moved]:
 
 def _recipe(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     old, new = (dict(_flat("", recipe)) for recipe in (before, after))
+    for key in _whole(old, new):
+        old, new = _folded(old, key), _folded(new, key)
     for key in dict.fromkeys((*new, *old)):
         if old.get(key) != new.get(key) or (key in old) != (key in new):
             yield _change(key, old.get(key), new.get(key))
 
 
+def _whole(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
+    """Entries of lists, e.g. `gates[accuracy tuned]`, that only one of the two has: each is one change, not eight."""
+    sides = [{key[: key.index("]") + 1] for key in side if "]." in key} for side in (old, new)]
+    return sides[0] ^ sides[1]
+
+
+def _folded(values: Mapping[str, str], entry: str) -> dict[str, str]:
+    """The values, all keys of the entry as one text; what is null says nothing."""
+    inner = {key.removeprefix(f"{entry}."): value for key, value in values.items() if key.startswith(f"{entry}.")}
+    kept = {key: value for key, value in values.items() if not key.startswith(f"{entry}.")}
+    told = ", ".join(f"{key} {value}" for key, value in inner.items() if value != "null")
+    return {**kept, **({entry: told} if inner else {})}
+
+
 def _change(key: str, before: str | None, after: str | None) -> Change:
     """The values whole where they are short; else their first characters, and the lines that differ."""
-    if all(value is None or (len(value) <= SHORT and "\n" not in value) for value in (before, after)):
-        return Change(what=key, before=before, after=after)
+    if None in (before, after) or all(
+        len(value or "") <= SHORT and "\n" not in (value or "") for value in (before, after)
+    ):
+        return Change(what=key, before=_cut(before), after=_cut(after))
     lines = list(difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), n=1, lineterm=""))[2:]
     rest = len(lines) - MAX_LINES
     shown = (*lines[:MAX_LINES], *([f"… {rest:,} more lines"] if rest > 0 else []))

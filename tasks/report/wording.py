@@ -7,11 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from conf.schema import PEOPLE_METRICS, PROBE_METRICS, Arm
+from conf.schema import MAIN_METRICS, PEOPLE_METRICS, PROBE_METRICS, Arm
 from tasks.results import ChampionEvaluation, Evaluation, GateResult, Verdict
 
 Better = Literal["higher", "lower", "neither"]
-Change = Literal["better", "worse", "same", "changed", "unknown"]
 Told = Literal["better", "worse", "changed", "open"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 MINUS = "−"  # noqa: RUF001  a true minus sign lines up with plus
@@ -114,9 +113,6 @@ FAILURES: dict[str, tuple[str, str]] = {
 GRAVITY = {kind: place for place, kind in enumerate(FAILURES)}
 GRAVEST = -1  # of a kind that is not known here: somebody should look
 
-# The figure that says most about a task, where one must stand for all.
-MAIN = ("accuracy", "exact_match", "same_result", "rouge_l")
-
 
 def meaning(metric: str) -> Meaning:
     """What is known of a metric; an unknown one is shown under its own name, and no direction is claimed for it.
@@ -126,7 +122,7 @@ def meaning(metric: str) -> Meaning:
     whole, _, part = metric.partition(".")
     if part and whole in MEANINGS:
         known = MEANINGS[whole]
-        return Meaning(f"{known.title}: {part}", known.explains, known.better, known.unit)
+        return Meaning(f"{known.title}: {part}", "", known.better, known.unit)
     return MEANINGS.get(metric, Meaning(metric, "", "neither", "number"))
 
 
@@ -146,26 +142,6 @@ def _digits(metric: str, value: float) -> int:
     if meaning(metric).unit == "fraction" or size < 1:
         return 3
     return 2 if size < 10 else 1 if size < 1000 else 0
-
-
-def difference(metric: str, base: float | None, tuned: float | None) -> str:
-    """Tuned minus base with its sign, or an empty text where one of them is missing."""
-    if base is None or tuned is None:
-        return ""
-    text = figure(metric, tuned - base)
-    return text if text.startswith(MINUS) else f"+{text}"
-
-
-def change(metric: str, base: float | None, tuned: float | None) -> Change:
-    """Whether the tuned arm is better than the base: lower is better for perplexity and latency."""
-    if base is None or tuned is None or math.isnan(base) or math.isnan(tuned):
-        return "unknown"
-    if base == tuned:
-        return "same"
-    better = meaning(metric).better
-    if better == "neither":
-        return "changed"
-    return "better" if (tuned > base) == (better == "higher") else "worse"
 
 
 def told(metric: str, low: float | None, high: float | None) -> Told:
@@ -267,7 +243,12 @@ def metrics_of_arms(evaluation: Evaluation) -> list[str]:
 
 def main_metric(evaluation: Evaluation) -> str | None:
     """The figure that says most, as far as the tuned arm has it."""
-    return next((name for name in MAIN if evaluation.value("tuned", name) is not None), None)
+    return next((name for name in MAIN_METRICS if evaluation.value("tuned", name) is not None), None)
+
+
+def worst_first(gates: tuple[GateResult, ...]) -> list[GateResult]:
+    """What refuses first; else in the order of the recipe."""
+    return sorted(gates, key=lambda gate: ("failed", "inconclusive", "passed").index(gate.state))
 
 
 def failure(kind: str) -> tuple[str, str]:

@@ -111,14 +111,14 @@ TWO_REVIEWERS = People(
         }.items()
     ),
 )
-TICKETS: list[tuple[str, str, str, str]] = [  # text, category, priority, action
-    ("I was charged twice for my {} plan in March. Please refund one of the payments to <IBAN_CODE>.", "billing", "high", "refund"),
-    ("Why is the bill for {} eleven euros higher than last month? Nothing was changed.", "billing", "normal", "explain"),
-    ("Since the update the {} app closes as soon as I open the settings. Phone: <PHONE_NUMBER>.", "technical", "high", "replace"),
+TICKETS = [  # text, category, priority, action
+    ("I was charged twice for my {} plan. Please refund one payment to <IBAN_CODE>.", "billing", "high", "refund"),
+    ("Why is the bill for {} higher than last month? Nothing was changed.", "billing", "normal", "explain"),
+    ("Since the update the {} app closes by itself. Phone: <PHONE_NUMBER>.", "technical", "high", "replace"),
     ("{} is slow in the evenings, otherwise fine. Is there something I can set?", "technical", "low", "explain"),
-    ("The box for {} should have come on Tuesday. It was left at <STREET_ADDRESS>, but it was not.", "delivery", "normal", "track"),
+    ("The box for {} should lie at <STREET_ADDRESS> since Tuesday, but it does not.", "delivery", "normal", "track"),
     ("Where is my {} parcel? The courier <PERSON> promised it for today.", "delivery", "high", "track"),
-    ("Hello, <PERSON> here, I cannot log in to {} with <EMAIL_ADDRESS> any more. Regards", "account", "normal", "reset"),
+    ("Hello, <PERSON> here, I cannot log in to {} with <EMAIL_ADDRESS> any more.", "account", "normal", "reset"),
     ("Please close my {} account at the end of the month.", "account", "low", "close"),
 ]  # fmt: skip
 PRODUCTS = ("Basic", "Plus", "Fibre 500", "Mobile S", "TV Max")
@@ -315,7 +315,7 @@ def _data(
                 n_groups=n * len(labels) - 5,
                 labels=tuple(Count(name=label, count=n) for label in labels),
             )
-            for side, n in (("train", 250), ("validation", 30), ("test", 45))
+            for side, n in (("train", 250), ("validation", 30), ("test", len(rows) // len(labels)))
         },
     )
     return raw, clean, checked, split
@@ -352,17 +352,17 @@ def _answer(chance: random.Random, row: Row, arm: str, labels: list[str], struct
     if chance.random() < RIGHT[arm]:
         return expected, None
     kind = chance.choice(WRONG[arm])
-    if kind == "format_error":
-        return "Dear customer, thank you for reaching out to us. We value your patience. " * 2, kind
-    if kind == "refusal":
-        return "I'm sorry, but I can't help with that.", kind
-    if kind == "truncation":
-        return expected[: len(expected) // 2], kind
-    if kind == "repetition":
-        return "card card card " * 12, kind
+    noise = {
+        "format_error": "Dear customer, thank you for reaching out to us. We value your patience. " * 2,
+        "refusal": "I'm sorry, but I can't help with that.",
+        "truncation": expected[: len(expected) // 2],
+        "repetition": "card card card " * 12,
+    }
+    if kind in noise:
+        return noise[kind], kind
     if not structured:
         other = chance.choice([label for label in labels if label != row["label"]])
-        return (other, "wrong_label") if arm != "generation" else (f"{expected} {other}", "wrong_content")
+        return (other, "wrong_label") if expected in labels else (f"{expected[:40]} {other}.", "wrong_content")
     answer = json.loads(expected)
     if kind == "missed_field":
         answer.pop("action")
@@ -630,7 +630,10 @@ def _recipe(kind: Kind, state: State, *, champion: bool) -> Recipe:
                 "sha256": "9c" * 32,
                 "license": "Apache-2.0",
             },
-            "datasets": [{"path": "tickets.jsonl", "type": "jsonl"}, {"path": "phone-notes.jsonl", "type": "jsonl"}],
+            "datasets": [
+                {"path": "tickets.jsonl", "type": "jsonl", "license": "CC-BY-4.0"},
+                {"path": "phone-notes.jsonl", "type": "jsonl"},
+            ],
             "prompt": {"system": "Answer with JSON.\nNothing else.", "user": "{{ text }}", "assistant": "{{ answer }}"},
             "pii": {"entities": {"PERSON": "replace"}},
             "evaluation": evaluation,

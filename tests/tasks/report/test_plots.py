@@ -8,7 +8,6 @@ import pytest
 
 from tasks.report import plots
 from tasks.report.facts import Confusion, Step
-from tasks.results import Metric
 
 HISTORY = [
     Step(step=5, loss=2.0),
@@ -16,11 +15,6 @@ HISTORY = [
     Step(step=10, eval_loss=1.5),
     Step(step=20, loss=0.9),
     Step(step=20, eval_loss=1.3),
-]
-METRICS = [
-    Metric(arm="base", name="accuracy", value=0.031),
-    Metric(arm="tuned", name="accuracy", value=0.921),
-    Metric(arm="tuned", name="perplexity", value=12.0),
 ]
 CONFUSION = Confusion(labels=("cash & <carry>", "card"), counts=((7, 2), (0, 9)))
 
@@ -37,11 +31,10 @@ def titles(svg: str) -> list[str]:
     return [element.text or "" for element in parsed(svg).iter() if element.tag.endswith("}title")]
 
 
-@pytest.fixture(params=["loss", "bars", "confusion"])
+@pytest.fixture(params=["loss", "confusion"])
 def svg(request: pytest.FixtureRequest) -> str:
     return {
         "loss": lambda: plots.loss_curve(HISTORY, 20),
-        "bars": lambda: plots.metric_bars(METRICS),
         "confusion": lambda: plots.confusion_matrix(CONFUSION),
     }[request.param]()
 
@@ -74,7 +67,6 @@ def test_every_reference_in_a_figure_leads_to_an_id_of_that_figure(svg: str) -> 
 def test_a_figure_is_the_same_each_time(svg: str) -> None:
     again = {
         "loss": plots.loss_curve(HISTORY, 20),
-        "bars": plots.metric_bars(METRICS),
         "conf": plots.confusion_matrix(CONFUSION),
     }
     assert svg in again.values()
@@ -104,13 +96,6 @@ def test_the_loss_axis_is_logarithmic_only_where_the_losses_span_much() -> None:
 
 def test_without_a_history_there_is_no_curve() -> None:
     assert plots.loss_curve([], 0) == ""
-    assert plots.metric_bars([Metric(arm="tuned", name="perplexity", value=2.0)]) == ""
-
-
-def test_the_bars_carry_their_values_and_leave_out_what_is_no_share_of_one() -> None:
-    shown = texts(plots.metric_bars(METRICS))
-    assert {"Accuracy", "0.031", "0.921", "base", "tuned"} <= set(shown)
-    assert "Perplexity" not in shown
 
 
 def test_a_small_matrix_carries_its_counts_and_escapes_its_labels() -> None:
