@@ -27,7 +27,9 @@ class _Said(NamedTuple):
     answered: Answered
 
 
-def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str) -> str:
+def review(
+    recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str, run_page: str | None = None
+) -> str:
     """The page of one run.
 
     Args:
@@ -35,8 +37,10 @@ def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: s
         outcome: of the run.
         answered: what the files of evaluation and verdict say.
         tracking_uri: where the rest of the record lies.
+        run_page: the address of the run there, where a browser can follow it.
     """
     candidate, verdict = outcome.candidate, outcome.verdict
+    run = f"[`{candidate.run_id}`]({run_page})" if run_page else f"`{candidate.run_id}`"
     said = _Said(outcome.evaluation, outcome.champion, answered)
     parts = [
         [f"# {WORDS[verdict.state]}: {candidate.name} version {candidate.version}", "", _headline(verdict, said)],
@@ -52,7 +56,7 @@ def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: s
             "",
             f"- Recipe `{recipe.name}`, digest `{wording.short(recipe.digest())}`",
             f"- Adapter `{wording.short(outcome.adapter.weights.sha256)}`: what an approver types to decide on it",
-            f"- MLflow run `{candidate.run_id}` of {tracking_uri}, with report.html, predictions and every digest",
+            f"- MLflow run {run} of {tracking_uri}, with report.html, predictions and every digest",
         ],
     ]
     return "\n\n".join("\n".join(part) for part in parts)

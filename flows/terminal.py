@@ -268,7 +268,7 @@ def outcome(
 def _metrics(evaluation: Evaluation, champion: ChampionEvaluation, comparison: Comparison) -> Table:
     arms = wording.arms(evaluation, champion)
     rival = "champion" if "champion" in arms else "base"
-    table = _table(f"{evaluation.n_rows:,} held-out rows; the word says what sets tuned and {rival} apart")
+    table = _table(f"{evaluation.n_rows:,} held-out rows; the word is on tuned against {rival}")
     table.add_column("metric")
     for name in arms:
         table.add_column(name, justify="right", no_wrap=True)
@@ -289,16 +289,21 @@ def _metrics(evaluation: Evaluation, champion: ChampionEvaluation, comparison: C
 
 
 def _gates(verdict: Verdict) -> Table:
+    """Two lines a gate, so that its name and its interval are whole at 80 columns."""
     table = _table("Gates")
     table.add_column("", no_wrap=True)
     table.add_column("gate")
-    table.add_column("of", no_wrap=True)
     table.add_column("measured", justify="right", no_wrap=True)
-    table.add_column("truth between", no_wrap=True)
     table.add_column("asked", no_wrap=True)
     for gate in wording.worst_first(verdict.gates):
-        word, between = Text(*STATES[gate.state]), wording.interval(gate.metric, gate.low, gate.high)
-        table.add_row(word, Text(gate.metric), wording.arm(gate), wording.measured(gate), between, wording.bound(gate))
+        between = wording.interval(gate.metric, gate.low, gate.high)
+        sure = f"{100 * gate.confidence:g} % sure" if gate.confidence else ""
+        table.add_row(
+            Text(*STATES[gate.state]),
+            Text.assemble(gate.metric, "\n", (wording.arm(gate), "dim")),
+            Text.assemble(wording.measured(gate), *(("\n", (between, "dim")) if between else ())),
+            Text.assemble(wording.bound(gate), *(("\n", (sure, "dim")) if sure else ())),
+        )
     return table
 
 

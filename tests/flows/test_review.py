@@ -2,92 +2,138 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from conf.load import load_recipe
 from flows.review import review
-from tasks.results import (
-    Adapter,
-    Artifact,
-    Candidate,
-    CheckedData,
-    Count,
-    Evaluation,
-    GateResult,
-    Metric,
-    Outcome,
-    Prepared,
-    RawData,
-    Report,
-    ScrubbedData,
-    Side,
-    Split,
-    Verdict,
-)
+from tasks.report.answers import Answered, read_answers
+from tasks.results import Candidate, Outcome, Prepared, Report
+from tests.tasks.report.finished import Run, finished_run
 
 
-def file(name: str, sha256: str = "ab" * 32) -> Artifact:
-    return Artifact(path=f"stage/key/{name}", sha256=sha256, bytes=1)
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished_run(tmp_path_factory.mktemp("passed"), champion=True)
 
 
-def outcome(*, passed: bool) -> Outcome:
-    side = Side(rows=file("rows.parquet"), n_rows=1200, n_groups=3, labels=())
-    raw = RawData(key="raw", rows=(), rejected=file("rejected"), n_rows=1300, n_rejected=7, reasons=(), sources=())
-    clean = ScrubbedData(
-        key="clean", rows=(), rejected=file("rejected"), n_rows=1300, n_rejected=0, reasons=(),
-        entities=(Count(name="PERSON", count=40), Count(name="IBAN_CODE", count=2)), rows_with_entities=30,
-    )  # fmt: skip
-    checked = CheckedData(
-        key="checked", rows=(), rejected=file("rejected"), report=file("report.json"), n_rows=1250, n_rejected=50,
-        reasons=(), expectations_passed=1, expectations_failed=0, refusals=(),
-    )  # fmt: skip
-    split = Split(key="split", train=side, validation=side, test=side)
-    gate = GateResult(
-        metric="accuracy", arm="tuned", min=0.9, max=None, value=0.92 if passed else 0.8996, passed=passed, reason="…"
-    )
+@pytest.fixture(scope="module")
+def unclear(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return finished_run(tmp_path_factory.mktemp("unclear"), state="inconclusive")
+
+
+def answered(run: Run) -> Answered:
+    return read_answers(run.evaluation, run.champion, run.verdict, run.store.open)
+
+
+def outcome(run: Run) -> Outcome:
+    """All that the run ends with; page and candidate as the last stages leave them."""
+    note = run.smoke.report
     return Outcome(
-        prepared=Prepared(key="split", raw=raw, clean=clean, checked=checked, split=split),
-        adapter=Adapter(
-            key="train", files=(file("adapter_model.safetensors", "cd" * 32),), history=file("history.jsonl"), steps=1,
-            best_step=1, train_tokens=1, train_loss=1.0, eval_loss=None,
-        ),
-        evaluation=Evaluation(
-            key="evaluate", predictions=file("predictions.parquet"), report=file("report.json"), n_rows=1200,
-            metrics=(Metric(arm="base", name="accuracy", value=0.5), Metric(arm="tuned", name="accuracy", value=0.92)),
-        ),
-        verdict=Verdict(key="judge", passed=passed, gates=(gate,)),
-        page=Report(key="report", page=file("report.html")),
+        prepared=Prepared(key="split", raw=run.raw, clean=run.clean, checked=run.checked, split=run.split),
+        adapter=run.adapter,
+        evaluation=run.evaluation,
+        champion=run.champion,
+        verdict=run.verdict,
+        page=Report(key="report", page=note),
         candidate=Candidate(
-            key="register", note=file("candidate.json"), name="demo-candidates", version="4", is_challenger=passed,
+            key="register", note=note, name="tickets-candidates", version="4", is_challenger=run.verdict.passed,
             model_uri="models:/m-1", run_id="run-1",
         ),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("passed", "first", "gate"),
-    [
-        (True, "# Passed: demo-candidates version 4", "| ✓ passed | accuracy | tuned | 0.920 | at least 0.9 |"),
-        (False, "# Refused: demo-candidates version 4", "| ✗ **refused** | accuracy | tuned | 0.8996 | at least 0.9 |"),
-    ],
-)
-def test_the_verdict_comes_first_and_each_gate_tells_its_number(passed: bool, first: str, gate: str) -> None:
-    lines = review(load_recipe(Path("demo")), outcome(passed=passed), "sqlite:///mlflow.db").splitlines()
-    assert lines[0] == first
-    assert gate in lines
+def reviewed(run: Run) -> str:
+    return review(run.recipe, outcome(run), answered(run), "http://mlflow:5000")
 
 
-def test_it_says_what_an_approver_types_and_what_became_of_the_rows() -> None:
-    text = review(load_recipe(Path("demo")), outcome(passed=True), "http://mlflow:5000")
-    assert "| Accuracy | 0.500 | 0.920 | +0.420 |" in text
-    assert "Adapter `cdcdcdcdcdcd`" in text
-    assert "42 personal values taken out of 30 rows" in text
+def part(text: str, title: str) -> list[str]:
+    """The lines below a heading, up to the next one."""
+    after = text.split(f"## {title}", 1)[1].splitlines()[1:]
+    end = next((i for i, line in enumerate(after) if line.startswith("## ")), len(after))
+    return [line for line in after[:end] if line]
+
+
+def test_the_verdict_comes_first_and_then_each_gate_with_its_interval(passed: Run) -> None:
+    lines = reviewed(passed).splitlines()
+    assert lines[0] == "# Passed: tickets-candidates version 4"
+    assert lines[2] == "All 10 gates passed."
+    gates = [line for line in lines if line.startswith("| ✓ passed")]
+    assert len(gates) == len(passed.verdict.gates)
+    first = passed.verdict.gates[0]
+    assert f"| {first.value:.3f} | {first.low:.3f} to {first.high:.3f} | at least 0.8 | 95 % | yes |" in gates[0]
+    assert any(line.endswith("| at most 0.01 |  | no |") for line in gates)
+
+
+def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -> None:
+    lines = reviewed(unclear).splitlines()
+    assert lines[0] == "# Inconclusive, so refused: tickets-candidates version 4"
+    assert re.match(r"Of 9 gates 1 is inconclusive\. About [\d,]+ test rows would settle it; there are 240\.", lines[2])
+    first = next(line for line in lines if line.startswith(("| ✓", "| ?", "| ✗")))
+    assert first.startswith("| ? **inconclusive** | exact_match")
+
+
+def test_every_arm_and_the_differences_to_the_champion_stand_with_their_intervals(passed: Run) -> None:
+    text, comparison = reviewed(passed), answered(passed).comparison
+    arms = part(text, "The arms on 240 held-out rows")
+    assert arms[0] == "| metric | base | prompted | champion | tuned | served |"
+    tuned = comparison.arms["tuned"]["exact_match"]
+    line = next(line for line in arms if line.startswith("| Exact match"))
+    assert f"| {tuned.value:.3f} ({tuned.low:.3f} to {tuned.high:.3f}) |" in line
+    against = part(text, "Tuned against champion")
+    assert any(line.startswith("| Exact match") and line.endswith("| not told apart |") for line in against)
+    assert any(line.startswith("| Latency") and line.endswith("| noise not known |") for line in against)
+
+
+def test_lost_rows_are_named_by_their_ids_alone_the_worst_first(passed: Run) -> None:
+    text, found = reviewed(passed), answered(passed)
+    counts, ids = part(text, "Rows against the champion")
+    lost, won = found.outcome("lost").total, found.outcome("won").total
+    assert counts.startswith(f"- {lost:,} lost, {won:,} won")
+    assert re.findall(r"`(\w+)`", ids) == [row[:12] for row in found.outcome("lost").ids[:10]]
+
+
+def test_no_text_of_a_row_stands_in_it(passed: Run) -> None:
+    text = reviewed(passed)
+    for group in answered(passed).examples:
+        for example in group.shown:
+            assert example.prompt not in text
+            assert example.expected not in text
+
+
+def test_failures_probes_and_what_became_of_the_rows_stand_in_it(passed: Run) -> None:
+    text = reviewed(passed)
+    failures = part(text, "Failures")
+    assert failures[0] == "| kind | base | prompted | champion | tuned | served |"
+    assert any(line.startswith("| Wrong label |") for line in failures)
+    assert any(line.startswith("| Unsafe answers |") for line in part(text, "Off the task"))
+    data = part(text, "Data")
+    assert "- 2,100 personal values taken out of 1,120 rows; proof: 98.8 % of the planted ones" in data
+    assert "- 0 of 240 test rows resemble a training row" in data
+
+
+def test_it_says_what_an_approver_types_and_where_the_record_lies(passed: Run) -> None:
+    text = reviewed(passed)
+    assert f"Adapter `{passed.adapter.weights.sha256[:12]}`: what an approver types" in text
     assert "MLflow run `run-1` of http://mlflow:5000" in text
 
 
+<<<<<<< HEAD
 def test_where_a_browser_finds_the_run_it_is_a_link() -> None:
     page = "http://mlflow:5000/#/experiments/1/runs/run-1"
     text = review(load_recipe(Path("demo")), outcome(passed=True), "http://mlflow:5000", page)
     assert f"MLflow run [`run-1`]({page}) of http://mlflow:5000, with report.html" in text
+=======
+def test_a_name_of_a_slice_makes_no_markup(passed: Run) -> None:
+    gate = passed.verdict.gates[0].model_copy(update={"slice": "label", "worst": "a | b\n[c](http://d) <i>"})
+    verdict = passed.verdict.model_copy(update={"gates": (gate,)})
+    changed = outcome(passed).model_copy(update={"verdict": verdict})
+    text = review(passed.recipe, changed, answered(passed), "")
+    assert r"(a \| b \[c\](http://d) \<i\>)" in text
+
+
+def test_the_page_of_77_labels_stays_small(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "classification", state="failed")
+    assert len(reviewed(run).encode()) < 20_000
+>>>>>>> 9921726 (Review and terminal: intervals beside figures, a word on tuned against the champion, gates whole at 80 columns)

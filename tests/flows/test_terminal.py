@@ -1,6 +1,7 @@
 """What a person at a terminal sees, and what a log gets instead."""
 
 import io
+import re
 import threading
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.console import Console, RenderableType
 
 from flows.terminal import STAGES, StageBoard, next_steps, outcome
 from tasks import progress
+from tasks.report.answers import read_comparison
 from tests.tasks.report.finished import Run, finished_run
 
 
@@ -47,7 +49,12 @@ def line_of(board: StageBoard, name: str, width: int = 80) -> str:
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return finished_run(tmp_path_factory.mktemp("run"), "classification", passed=False)
+    return finished_run(tmp_path_factory.mktemp("run"), "classification", state="failed")
+
+
+def outcome_of(run: Run) -> RenderableType:
+    comparison = read_comparison(run.verdict, run.store.open)
+    return outcome(run.evaluation, run.champion, run.verdict, comparison)
 
 
 def test_a_log_gets_one_plain_line_an_event() -> None:
@@ -201,7 +208,7 @@ def test_no_colour_is_written_where_none_is_wanted(refused: Run) -> None:
     console = terminal(colour=False)
     with StageBoard(console=console) as board:
         board.failed("train", "no space left")
-    console.print(outcome(refused.evaluation, refused.verdict))
+    console.print(outcome_of(refused))
     coloured = [code for code in ("31", "32", "33", "34", "35", "36") if f"\x1b[{code}m" in written(console)]
     assert coloured == []
     assert "\x1b[1;31m" not in written(console)
@@ -231,24 +238,40 @@ def test_a_report_outside_a_stage_makes_no_line() -> None:
     assert len(shown(board.render()).splitlines()) == len(STAGES)
 
 
-def test_the_outcome_shows_both_arms_and_every_gate_within_80_columns(refused: Run) -> None:
-    text = shown(outcome(refused.evaluation, refused.verdict))
+def test_the_outcome_shows_every_arm_and_every_gate_within_80_columns(refused: Run) -> None:
+    text = shown(outcome_of(refused))
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "accuracy 0.013 0.906 +0.894 ▲ better" in lines
-    assert "perplexity 38.4 1.13 −37.3 ▲ better" in lines  # noqa: RUF001
-    assert "latency_seconds_per_row 0.183 s 0.191 s +0.008 s ▼ worse" in lines
-    assert "✗ refused accuracy tuned 0.906 at least 0.96" in lines
-    assert "✓ passed accuracy tuned − base +0.894 at least 0.3" in lines  # noqa: RUF001
-    assert "✗ refused rouge_l tuned not measured at least 0.5" in lines
-    assert lines[-1] == "REFUSED 2 of 4 gates refused."
+    tuned = next(gate for gate in refused.verdict.gates if gate.metric == "accuracy")
+    assert any(re.fullmatch(r"accuracy 0\.0\d\d 0\.8\d\d ▲ better", line) for line in lines)
+    assert "latency_seconds_per_row 0.183 s 0.191 s" in lines  # its noise is not known: no word
+    gate = lines.index(f"✗ failed accuracy {tuned.value:.3f} at least 0.97")
+    assert lines[gate + 1] == f"tuned {tuned.low:.3f} to {tuned.high:.3f} 95 % sure"
+    assert "✗ failed bleu not measured at least 0.5" in lines
+    assert any(line.startswith("✓ passed accuracy +0.8") for line in lines)
+    assert "✓ passed latency_seconds_per_row 0.191 s at most 0.5" in lines
+    assert "REFUSED Of 9 gates 2 failed." in lines
+    assert "bleu is missing: refused" in lines
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_passed_outcome_says_so_in_words(tmp_path: Path) -> None:
-    run = finished_run(tmp_path)
-    text = shown(outcome(run.evaluation, run.verdict))
-    assert "PASSED  All 3 gates passed." in text
+def test_the_gates_that_refuse_stand_first(refused: Run) -> None:
+    text = shown(outcome_of(refused))
+    assert text.rindex("✗ failed") < text.index("✓ passed")
+
+
+def test_a_passed_outcome_says_so_in_words_and_compares_with_the_champion(tmp_path: Path) -> None:
+    text = shown(outcome_of(finished_run(tmp_path, champion=True)), 120)
+    assert "PASSED  All 10 gates passed." in text
+    assert "the word is on tuned against champion" in text
     assert "refused" not in text
+    line = next(line for line in text.splitlines() if line.split()[:1] == ["exact_match"])
+    assert line.rstrip().endswith("? open")
+
+
+def test_an_inconclusive_outcome_says_how_many_rows_it_lacks(tmp_path: Path) -> None:
+    text = " ".join(shown(outcome_of(finished_run(tmp_path, state="inconclusive")), 120).split())
+    assert "INCONCLUSIVE, so refused Of 9 gates 1 is inconclusive." in text
+    assert "test rows would settle it" in text
 
 
 def test_the_next_steps_keep_the_path_and_both_commands_whole() -> None:
