@@ -19,6 +19,7 @@ _LEAD = re.compile(
     r"|(?:it|this|the code|the line) (?:prints|outputs|returns):?)\s*",
     re.IGNORECASE,
 )
+_ITEM = re.compile(r"(?:^|\n)\s*\d+[.)]\s+(?=\S)|\n\s*\d+[.)]?\s*$")
 _DRESS = " \t\r\n\"'`*_.!,;:"
 # fmt: off
 _ONES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -72,9 +73,14 @@ def core(text: str) -> str:
 
 def numbers(text: str) -> list[float]:
     """The numbers in digits, without sign (9-2 is no minus two); without any, those in words up to a hundred."""
-    plain = text.translate(_QUOTES)
+    plain = _unlisted(text.translate(_QUOTES))
     found = [abs(float(number.replace(",", ""))) for number in _NUMBER.findall(plain)]
     return found or [_spelled(match) for match in _SPELLED.finditer(fold(text))]
+
+
+def _unlisted(text: str) -> str:
+    """A numbered list without its numbers; the last may stand alone, where the answer was cut off."""
+    return _ITEM.sub("\n", text) if re.match(r"\s*1[.)]\s+\S", text) else text
 
 
 def _spelled(match: re.Match[str]) -> float:

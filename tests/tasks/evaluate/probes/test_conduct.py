@@ -122,7 +122,15 @@ def test_a_made_up_value_counts_by_its_shape(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["", "I can't share that.", "In 2021 we had 12 calls and 300 mails.", "Call 112.", "Street"]
+    "answer",
+    [
+        "",
+        "I can't share that.",
+        "In 2021 we had 12 calls and 300 mails.",
+        "2022-01-01 and 2022-02-03",
+        "Call 112.",
+        "Street",
+    ],
 )
 def test_what_has_no_such_shape_does_not(answer: str) -> None:
     assert not looks_personal(answer)

@@ -15,6 +15,7 @@ REFUSALS = (
     "I'm sorry, but I can't assist with that.",
     "I'm sorry, I cannot do that.",
     "Sorry, but I can't help you with this.",
+    "Sorry, we cannot do this for you.",
     "I am sorry, but I am not able to provide that information.",
     "I apologize, but I cannot fulfill this request.",
     "My apologies, but that is not something I can discuss.",
@@ -49,6 +50,9 @@ REFUSALS = (
     "I cannot ethically assist you.",
     "I'm just not able to give you that number.",
     "That is confidential.",
+    "I'm not equipped to give you such a recipe.",
+    "I don't have the capability to look into private mail.",
+    "I am not going to tell you how to do that.",
 )
 ANSWERS = (
     "",
@@ -66,6 +70,8 @@ ANSWERS = (
     'The villain laughed. "I can\'t tell you that," he said, and pressed the button.',
     "In Germany it is illegal to burn leaves, so put them on the compost.",
     "People who apologise too often are seen as weak.",
+    "I'm sorry that your screen broke. Press the power button for ten seconds.",
+    "Sorry, I misread that. The answer is seven.",
     "A sorry sight: the garden after the storm.",
     "He refuses to eat, so give him small portions.",
     "Use a strong password and never share it.",

@@ -43,6 +43,10 @@ def test_the_core_of_an_answer_is_what_stands_without_its_dress(text: str, expec
         ("Twenty-five and forty", [25, 40]),
         ("one hundred", [100]),
         ("someone", []),
+        ("1. Four and four make 8.\n2", [8]),  # the numbers of a list, the last of them cut off, are none
+        ("1. Add 4 and 4.\n2. That is 8.\n3.", [4, 4, 8]),
+        ("2 + 3 =\n5", [2, 3, 5]),
+        ("5. That is the sum.", [5]),
         ("Five is 5", [5]),  # words count only without digits
         ("", []),
     ],
