@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from conf.settings import PROJECT
-from flows.platform import POOLS
+from flows.platform import POOLS, WORKERS
 
 FOLDER = PROJECT / "docker"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
@@ -70,7 +70,9 @@ def test_every_service_that_stays_has_a_health_check(name: str) -> None:
 
 def test_there_is_a_worker_for_each_pool() -> None:
     commands = [service["command"] for name, service in SERVICES.items() if name.startswith("worker-")]
-    assert [command[command.index("--pool") + 1] for command in commands] == list(POOLS)
+    given = [command[: command.index("--with-healthcheck")] for command in commands]
+    assert given == [[*WORKERS["cpu"], "--pool", "cpu"], [*WORKERS["gpu"], "--pool", "gpu", "--limit", "1"]]
+    assert list(POOLS) == ["cpu", "gpu"]
 
 
 def test_the_trainer_and_the_promoter_are_two_users() -> None:

@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from conf.settings import PROJECT
+from flows.platform import WORKERS
 from tests.flows.place import Place
 from tests.flows.platform import free_port
 from tests.waiting import wait_for
@@ -186,7 +187,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
         deployed = found.run("admin", "-m", "flows.cli", "up", "--no-workers")
         assert deployed.returncode == 0, deployed.stderr
         for pool, user in (("cpu", "promoter"), ("gpu", "trainer")):
-            found.start("prefect", "worker", "start", "--pool", pool, **found.environment(user))
+            found.start(*WORKERS[pool], "--pool", pool, **found.environment(user))
         yield found
     finally:
         found.stop()
@@ -230,6 +231,17 @@ def test_a_run_trains_as_the_trainer_and_the_promoter_makes_the_champion(team: T
     assert done.stdout == "approved: tiny version 1 is the champion\n", done.stderr
     assert team.run("promoter", "-m", "flows.cli", "verify").returncode == 0
     wait_for(lambda: team.runs("promote")[0]["state"]["name"] == "Completed")
+
+
+def test_a_rollback_with_nothing_to_go_back_to_ends_with_its_reason(team: Team) -> None:
+    with team.api() as api:
+        deployment = api.get("/deployments/name/rollback/rollback").raise_for_status().json()["id"]
+        form = {"model": "tiny", "approver": "first-approver", "reason": "wrong answers", "code": "000000"}
+        body = {"parameters": form, "state": {"type": "SCHEDULED"}}
+        api.post(f"/deployments/{deployment}/create_flow_run", json=body).raise_for_status()
+    wait_for(lambda: any(run["state"]["name"] in {"Failed", "Crashed", "Completed"} for run in team.runs("rollback")))
+    (run,) = team.runs("rollback")
+    assert run["state"]["message"] == "tiny: there is no previous champion to go back to"
 
 
 @pytest.mark.parametrize("user", ["trainer", "promoter"])
