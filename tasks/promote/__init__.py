@@ -49,7 +49,7 @@ from tasks.promote.decision import (
     standing,
 )
 from tasks.promote.evidence import resolved_recipe, started_by, verdict_of, verified_digests
-from tasks.promote.page import page
+from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
 from tasks.register.candidate import CHALLENGER, ORIGIN_TAG
@@ -306,11 +306,19 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
             _refuse_in_quiet_hours(asked.model, policy, now)
             _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
             ledger.append(Moving(request=entry.digest))
-        version = registry.production_version(reg, asked, entry.digest, stands.approvals)
+        described = _described(ledger, entry, stands, settings)
+        version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
         _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
         previous = registry.move_aliases(reg, asked, version)
         ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
         return _sealed(reg, ledger, entry.digest)
+
+
+def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Settings) -> str:
+    """What stays with the version for whoever looks at it in MLflow."""
+    events = [other.event for other in ledger.entries()]
+    decisions = [event for event in events if isinstance(event, Decided) and event.request == entry.digest]
+    return decided(review(entry, stands, settings), decisions)
 
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.ledger import Entry, Requested
+from collections.abc import Iterable
+
+from tasks.ledger import Decided, Entry, Requested
 from tasks.promote.decision import SHOWN, Standing
 from tasks.results import Verdict
 
@@ -34,3 +36,9 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run
             f"Its report.html lies in MLflow run {run}.",
         ]
     )
+
+
+def decided(page: str, decisions: Iterable[Decided]) -> str:
+    """What stays with a version that was promoted: who decided what and why, then the page that they had read."""
+    made = [f"- {event.kind} by {event.approver} ({event.proof.method}): {event.reason}" for event in decisions]
+    return "\n".join(["## Decided", "", *made, "", page])

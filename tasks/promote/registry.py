@@ -1,7 +1,7 @@
 """The registry's side of a promotion: each step is safe to repeat, so that a run killed between two of them goes on.
 
-    1 copy the candidate's version to the production model   2 its tags   3 alias previous   4 alias champion
-    5 the candidate's tag, alias challenger removed
+    1 copy the candidate's version to the production model   2 its tags and description   3 alias previous
+    4 alias champion   5 the candidate's tag, alias challenger removed
 
 Never decides: whoever calls this has verified the decision and the digests.
 """
@@ -14,11 +14,18 @@ from tasks.ledger import Requested
 from tasks.register.candidate import CHALLENGER, DECISION_TAG
 
 CHAMPION, PREVIOUS = "champion", "previous"
+DESCRIPTION_CHARACTERS = 5000  # the width of MLflow's column
 REQUEST_TAG, ENTRY_TAG = "tunegate.request", "tunegate.ledger_entry"
 
 
-def production_version(registry: Any, asked: Requested, request: str, approvers: tuple[str, ...]) -> str:
-    """Steps 1 and 2: the version of the production model that this request made."""
+def production_version(
+    registry: Any, asked: Requested, request: str, approvers: tuple[str, ...], description: str
+) -> str:
+    """Steps 1 and 2: the version of the production model that this request made.
+
+    Args:
+        description: what was decided on it and read before, as Markdown; MLflow keeps the first 5,000 characters.
+    """
     name = asked.model
     # without a tag: a copy that was killed before its tags
     found = _versions(registry, name, request) or _copies(registry, asked)
@@ -29,6 +36,7 @@ def production_version(registry: Any, asked: Requested, request: str, approvers:
     tags = {"validation_status": "approved", "approved_by": ", ".join(approvers), REQUEST_TAG: request}
     for tag, value in tags.items():
         registry.set_model_version_tag(name, version, tag, value)
+    registry.update_model_version(name, version, description[:DESCRIPTION_CHARACTERS])
     return version
 
 

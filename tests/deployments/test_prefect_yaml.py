@@ -128,7 +128,8 @@ def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
     }[kind]
     found = template(kind)
     defaults = {n: f["default"] for n, f in found["variables"]["properties"].items() if "default" in f}
-    job = configuration.model_validate(apply_values(found["job_configuration"], defaults))
+    chosen = {"node_selector": {"nvidia.com/gpu.product": "NVIDIA-L4"}} if kind == "kubernetes" else {}
+    job = configuration.model_validate(apply_values(found["job_configuration"], {**defaults, **chosen}))
     if kind == "process":
         ready = apply_values(found["job_configuration"], {**defaults, "ready": True})
         assert not ReadyJobConfiguration.model_validate(job.model_dump()).ready
@@ -136,6 +137,7 @@ def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
     if kind == "kubernetes":
         pod = job.model_dump()["job_manifest"]["spec"]["template"]["spec"]
         assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert pod["nodeSelector"] == chosen["node_selector"]
         assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
         assert pod["securityContext"]["runAsNonRoot"] is True
     if kind == "docker":

@@ -41,20 +41,24 @@ tracking: {{log_system_metrics: false}}
 
 POLICY = """
 approvers:
-  - {name: first-approver, logins: [first.approver], totp: true}
-  - {name: second-approver, logins: [second.approver], totp: true}
+  - {{name: first-approver, logins: [first.approver], totp: true}}
+  - {{name: second-approver, logins: [second.approver], totp: true, ssh_keys: ["{key}"]}}
 rules:
   - models: ["*"]
     approvers: [first-approver, second-approver]
     may_differ: [evaluation, training]
     overrides:
-      - {metrics: [perplexity], approvers: [first-approver, second-approver]}
+      - {{metrics: [perplexity], approvers: [first-approver, second-approver]}}
 """
 IMPOSSIBLE = ("max: 0}", "max: -1000000}")
 
 
 class Place:
-    """A folder with recipes (`strict` has a gate that nothing passes), data, a policy, and its own TUNEGATE_HOME."""
+    """A folder with recipes (`strict` has a gate that nothing passes), data, a policy, and its own TUNEGATE_HOME.
+
+    Attributes:
+        key: the SSH key of second-approver.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.conf, self.home = folder, folder / "conf", folder / "home"
@@ -66,7 +70,9 @@ class Place:
         base = tiny_base(folder / "model", [*QUESTIONS, *ANSWERS])
         self.recipe.write_text(RECIPE.format(base=base))
         (recipes / "strict.yaml").write_text(RECIPE.format(base=base).replace(*IMPOSSIBLE))
-        (policies / "promotion.yaml").write_text(POLICY)
+        self.key = folder / "second-approver"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+        (policies / "promotion.yaml").write_text(POLICY.format(key=self.key.with_suffix(".pub").read_text().strip()))
         with (recipes / "tickets.jsonl").open("w") as stream:
             for number in range(160):
                 kind = number % 4

@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from conf.settings import PROJECT
+from tasks.ledger import Ledger, Requested
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port, platform
 from tests.waiting import wait_for
@@ -100,8 +101,16 @@ def waiting(server: Platform) -> str:
 
 def test_what_is_up_stays_up_when_it_is_asked_for_again(server: Platform) -> None:
     before = {process.pid for process in server.processes()}
-    assert server.up()["prefect_ui"] == server.ui
+    again = server.up()
+    assert (again["prefect_ui"], again["mlflow"]) == (server.ui, server.mlflow)
     assert before <= {process.pid for process in server.processes()}
+
+
+def test_all_of_it_listens_on_loopback_alone(server: Platform) -> None:
+    ours = {process.pid for process in server.processes()}
+    listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in ours]
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+    assert {int(port) for port in server.ports[1::2]} <= {c.laddr.port for c in listening}
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> None:
@@ -152,6 +161,12 @@ def test_a_recipe_from_outside_fails_its_run_where_the_server_did_not_look(serve
     server.api.patch(f"/deployments/{deployment}", json={"enforce_parameter_schema": True}).raise_for_status()
     assert state["name"] == "Failed"
     assert "a deployment takes one of strict, tiny" in state["message"]
+
+
+def test_a_request_that_waits_for_a_person_holds_no_process(server: Platform, waiting: str) -> None:
+    wait_for(lambda: not [p for p in server.processes() if waiting in p.environ().get("PREFECT__FLOW_RUN_ID", "")])
+    assert server.state(waiting)["name"] == "Suspended"
+    assert server.api.get("/work_pools/gpu").json()["concurrency_limit"] == 1
 
 
 def test_a_refused_gate_fails_the_run_and_asks_nobody(server: Platform, waiting: str) -> None:
@@ -276,6 +291,10 @@ def test_the_team_is_told_of_requests_decisions_and_failures(
     assert server.wait_for_state(newest, "Completed")["message"] == "rejected: rejected by first-approver"
     server.start("retrain/retrain", recipe="strict")
     wait_for(lambda: listener.has_heard("ended as Failed"))
+    late = {**asked["event"], "expires_at": "2026-01-01T00:00:00Z", "attempt": "late"}
+    Ledger(place.home / "ledger.jsonl").append(Requested.model_validate_json(json.dumps(late)))
+    server.start("reconcile/reconcile")
+    wait_for(lambda: listener.has_heard("the request for tiny expired"))
 
 
 def test_a_forged_state_promotes_nothing(server: Platform, place: Place, waiting: str) -> None:
