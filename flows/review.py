@@ -27,9 +27,7 @@ class _Said(NamedTuple):
     answered: Answered
 
 
-def review(
-    recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str, run_page: str | None = None
-) -> str:
+def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str, run_page: str | None = None) -> str:
     """The page of one run.
 
     Args:

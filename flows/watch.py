@@ -104,7 +104,9 @@ def publish(recipe: Recipe, outcome: Outcome) -> None:
     name, candidate = recipe.registered_name, outcome.candidate
     answered = read_answers(outcome.evaluation, outcome.champion, outcome.verdict, Store.of(settings()).open)
     create_markdown_artifact(
-        review(recipe, outcome, answered, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)),
+        review(
+            recipe, outcome, answered, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)
+        ),
         key=f"review-{name}",
         description=f"{name}: {outcome.verdict.state}",
     )

@@ -119,12 +119,12 @@ def test_it_says_what_an_approver_types_and_where_the_record_lies(passed: Run) -
     assert "MLflow run `run-1` of http://mlflow:5000" in text
 
 
-<<<<<<< HEAD
-def test_where_a_browser_finds_the_run_it_is_a_link() -> None:
+def test_where_a_browser_finds_the_run_it_is_a_link(passed: Run) -> None:
     page = "http://mlflow:5000/#/experiments/1/runs/run-1"
-    text = review(load_recipe(Path("demo")), outcome(passed=True), "http://mlflow:5000", page)
+    text = review(passed.recipe, outcome(passed), answered(passed), "http://mlflow:5000", page)
     assert f"MLflow run [`run-1`]({page}) of http://mlflow:5000, with report.html" in text
-=======
+
+
 def test_a_name_of_a_slice_makes_no_markup(passed: Run) -> None:
     gate = passed.verdict.gates[0].model_copy(update={"slice": "label", "worst": "a | b\n[c](http://d) <i>"})
     verdict = passed.verdict.model_copy(update={"gates": (gate,)})
@@ -136,4 +136,3 @@ def test_a_name_of_a_slice_makes_no_markup(passed: Run) -> None:
 def test_the_page_of_77_labels_stays_small(tmp_path: Path) -> None:
     run = finished_run(tmp_path, "classification", state="failed")
     assert len(reviewed(run).encode()) < 20_000
->>>>>>> 9921726 (Review and terminal: intervals beside figures, a word on tuned against the champion, gates whole at 80 columns)
