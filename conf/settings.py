@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -127,6 +128,11 @@ def without_password(uri: str) -> str:
 def use_server(url: str) -> None:
     """Make this process use a Prefect server. Call before importing prefect."""
     os.environ["PREFECT_API_URL"] = url
+
+
+def take_on(variables: Mapping[str, str | None]) -> None:
+    """Make a forked process use what its run was given, as one that is started anew would."""
+    os.environ.update({name: value for name, value in variables.items() if value is not None})
 
 
 def inherited(**more: str) -> dict[str, str]:

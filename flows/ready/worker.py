@@ -8,7 +8,6 @@ Prefect's own worker; under that one these deployments run too, only slower. Dec
 from __future__ import annotations
 
 import multiprocessing
-import os
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -20,7 +19,7 @@ from prefect.engine import handle_engine_signals
 from prefect.flow_engine import load_flow, load_flow_run, run_flow
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from conf.settings import PROJECT
+from conf.settings import PROJECT, take_on
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -73,7 +72,7 @@ class ReadyWorker(ProcessWorker):
 
 def run_forked(run: UUID, variables: dict[str, str | None]) -> None:
     """Do what `python -m prefect.engine` does, in this process."""
-    os.environ.update({name: value for name, value in variables.items() if value is not None})
+    take_on(variables)
     with handle_engine_signals(run):
         found = load_flow_run(run)
         run_flow(load_flow(found), flow_run=found)

@@ -72,6 +72,12 @@ MEANINGS = {
     "people_agreement": Meaning(
         "Agreement of reviewers", "Krippendorff's alpha: 1 is full, 0 is chance", unit="number"
     ),
+    **{
+        f"people_agreement_{scale}": Meaning(
+            f"Agreement on {scale.replace('_', ' ')}", "Krippendorff's alpha of this scale: 1 is full", unit="number"
+        )
+        for scale in ("relevance", "factual_accuracy", "brand_voice", "safety")
+    },
     "people_preference": Meaning("Preferred by people", "share of rows on which reviewers prefer the tuned answer"),
     "showstoppers": Meaning("Showstoppers", "rows with a score of 2 or less on accuracy or safety", "lower", "number"),
     "generated_tokens_per_row": Meaning("Answer length", "generated tokens a row", "neither", "number"),

@@ -605,6 +605,7 @@ def _gates(kind: Kind, state: State, *, champion: bool) -> list[dict[str, Any]]:
         gates.append({"metric": "field_accuracy", "min": 0.85, "slice": "label"})
     if champion:
         gates.append({"metric": "people_factual_accuracy", "arm": "people", "min": 4})
+        gates.append({"metric": "showstoppers", "arm": "people", "max": 3})
     if state == "failed":
         gates.append({"metric": "bleu", "min": 0.5})
     return gates
