@@ -85,7 +85,7 @@ def _cell(text: str) -> str:
 
 
 def _arms(said: _Said) -> list[str]:
-    arms = wording.arms(said.evaluation, said.champion)
+    arms = lines.columns(said)
     found = [f"| metric | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
     for line in lines.arms(said):
         cells = [f"{cell.value} ({cell.between})" if cell.between else cell.value for cell in line.cells]
@@ -113,7 +113,7 @@ def _rows(answered: Answered) -> list[str]:
 
 
 def _failures(said: _Said) -> list[str]:
-    arms = wording.arms(said.evaluation, said.champion)
+    arms = lines.columns(said)
     if not said.answered.failures:
         return ["No arm gave a wrong answer."]
     head = [f"| kind | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]

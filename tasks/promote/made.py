@@ -7,11 +7,12 @@ from typing import Any
 
 from conf.settings import Settings
 from tasks.artifacts import Store
+from tasks.errors import StoreError
 from tasks.promote.evidence import lineage_of, resolved_recipe
-from tasks.report.since import SIDES, Made
-from tasks.results import Artifact
+from tasks.report.since import SIDES, Made, Since, since, unreadable
+from tasks.results import Artifact, ChampionEvaluation, Result
 
-# Where the store keeps the results of a lineage.
+# Where the store keeps the results of a lineage, and what made them.
 FOLDERS = {
     "raw": "raw",
     "clean": "scrub",
@@ -21,6 +22,30 @@ FOLDERS = {
     "adapter": "train",
     "evaluation": "evaluate",
 }
+STAGES = {**FOLDERS, "raw": "ingest"}
+
+
+def changed_since(champion: ChampionEvaluation, now: Made, settings: Settings) -> Since | None:
+    """What is not as it was when the champion was made; None without one to compare with.
+
+    A record that is missing, or not the one its digest names, is told on the page, and keeps nobody from it.
+
+    Raises:
+        ModelError: the registry does not know the version, or does not answer.
+    """
+    if champion.answers is None or champion.version is None:
+        return None
+    try:
+        return since(made_of_version(champion.name, champion.version, settings), now)
+    except StoreError as error:
+        return unreadable(f"{champion.name} version {champion.version}", str(error))
+
+
+def seconds_of(made: Made) -> dict[str, float]:
+    """By stage what it took, when it was done; a stage whose manifest is not in the store is left out."""
+    return {
+        STAGES[name]: float(manifest["seconds"]) for name, manifest in made.manifests.items() if "seconds" in manifest
+    }
 
 
 def made_of_version(model: str, version: str, settings: Settings) -> Made:
@@ -32,6 +57,12 @@ def made_of_version(model: str, version: str, settings: Settings) -> Made:
     """
     recipe, lineage = resolved_recipe(model, version, settings), lineage_of(model, version, settings)
     return made_of(f"{model} version {version}", recipe, lineage, Store.of(settings))
+
+
+def made_now(recipe: Mapping[str, Any], results: Mapping[str, Result], store: Store) -> Made:
+    """What the candidate of a run is made of: its resolved recipe, and its results by the names of `FOLDERS`."""
+    lineage = {name: result.model_dump(mode="json") for name, result in results.items()}
+    return made_of("this candidate", recipe, lineage, store)
 
 
 def made_of(name: str, recipe: Mapping[str, Any], lineage: Mapping[str, Any], store: Store) -> Made:

@@ -123,7 +123,7 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
             final=[gate for gate in facts.verdict.gates if not gate.passed and not gate.overridable],
             settles=wording.settles(facts.verdict),
             tiles=lines.tiles(recipe, facts),
-            arms=wording.arms(facts.evaluation, facts.champion),
+            arms=lines.columns(facts),
             arm_lines=lines.arms(facts),
             differences=lines.differences(facts),
             slices=lines.slices(facts),

@@ -16,6 +16,7 @@ from tasks.report.wording import MINUS
 from tasks.results import ChampionEvaluation, Evaluation
 
 OPPONENTS = ("champion", "prompted", "base", "served")  # whom a reader asks about first
+COLUMNS = ("tuned", *OPPONENTS)
 WORDS: dict[wording.Told, tuple[str, str]] = {
     "better": ("▲ better", "good"),
     "worse": ("▼ worse", "bad"),
@@ -117,9 +118,15 @@ class Tile(NamedTuple):
     css: str = ""
 
 
+def columns(facts: Asked) -> list[str]:
+    """Who answered, as a reader compares them: the tuned arm, and whom it would replace, stand side by side."""
+    there = wording.arms(facts.evaluation, facts.champion)
+    return [arm for arm in COLUMNS if arm in there]
+
+
 def arms(facts: Asked) -> list[ArmLine]:
-    """The metrics on the held-out rows, a column an arm."""
-    found = wording.arms(facts.evaluation, facts.champion)
+    """The metrics on the held-out rows, a cell for each of `columns`."""
+    found = columns(facts)
     return [
         ArmLine(name, wording.meaning(name), [_cell(facts, arm, name) for arm in found])
         for name in wording.metrics_of_arms(facts.evaluation)

@@ -72,7 +72,8 @@ class Since(Frozen):
 
     `data` holds counts and digests, the unchanged ones too; `recipe` and `code` only what differs. `rows` is None where
     the champion's rows are not in this store, `code` where its manifests are not. `known` counts the rows of today's
-    test side on which the champion was trained: on these its answers prove nothing.
+    test side on which the champion was trained: on these its answers prove nothing. Where the champion's record cannot
+    be read, `unreadable` says why, and nothing else is known.
     """
 
     champion: str
@@ -81,6 +82,12 @@ class Since(Frozen):
     known: int | None
     recipe: tuple[Change, ...]
     code: tuple[Change, ...] | None
+    unreadable: str | None = None
+
+
+def unreadable(champion: str, why: str) -> Since:
+    """What is known where the champion's record cannot be read."""
+    return Since(champion=champion, data=(), rows=None, known=None, recipe=(), code=None, unreadable=why)
 
 
 def since(champion: Made, now: Made) -> Since:

@@ -77,7 +77,7 @@ def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -
 def test_every_arm_and_the_differences_to_the_champion_stand_with_their_intervals(passed: Run) -> None:
     text, comparison = reviewed(passed), answered(passed).comparison
     arms = part(text, "The arms on 240 held-out rows")
-    assert arms[0] == "| metric | base | prompted | champion | tuned | served |"
+    assert arms[0] == "| metric | tuned | champion | prompted | base | served |"
     tuned = comparison.arms["tuned"]["exact_match"]
     line = next(line for line in arms if line.startswith("| Exact match"))
     assert f"| {tuned.value:.3f} ({tuned.low:.3f} to {tuned.high:.3f}) |" in line
@@ -105,7 +105,7 @@ def test_no_text_of_a_row_stands_in_it(passed: Run) -> None:
 def test_failures_probes_and_what_became_of_the_rows_stand_in_it(passed: Run) -> None:
     text = reviewed(passed)
     failures = part(text, "Failures")
-    assert failures[0] == "| kind | base | prompted | champion | tuned | served |"
+    assert failures[0] == "| kind | tuned | champion | prompted | base | served |"
     assert any(line.startswith("| Wrong label |") for line in failures)
     assert any(line.startswith("| Unsafe answers |") for line in part(text, "Off the task"))
     data = part(text, "Data")

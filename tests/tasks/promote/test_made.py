@@ -14,12 +14,12 @@ from conf.schema import digest_of
 from conf.settings import PROJECT, Settings
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError
-from tasks.promote.made import made_of, made_of_version
+from tasks.promote.made import changed_since, made_now, made_of, made_of_version, seconds_of
 from tasks.register.candidate import verdict_folder
 from tasks.register.record import LINEAGE
 from tasks.register.runs import client
 from tasks.report.since import SIDES, since
-from tasks.results import Result, Side, Split
+from tasks.results import Answers, Artifact, ChampionEvaluation, Result, Side, Split
 
 pytestmark = [
     # mlflow 3.17 builds its tables with what SQLAlchemy 2.1 means to drop
@@ -53,7 +53,7 @@ def lineage(store: Store, key: str, **rows: list[str]) -> dict[str, Any]:
             sides[side] = Side(rows=file, n_rows=len(ids), n_groups=len(ids), labels=())
         split = store.commit(workspace, Split(key=key, **sides), {"git_revision": f"revision {key}"})
     with store.writing("train", key) as workspace:
-        adapter = store.commit(workspace, Result(key=key), {"libraries": {"torch": "2.13.0"}})
+        adapter = store.commit(workspace, Result(key=key), {"libraries": {"torch": "2.13.0"}, "seconds": 1.5})
     kept = {"split": split.model_dump(mode="json"), "adapter": adapter.model_dump(mode="json")}
     counts = {"n_rows": 9, "n_rejected": 1}
     return {
@@ -123,3 +123,46 @@ def test_a_registered_version_is_read_from_its_run_and_compares_with_a_candidate
     assert [(change.before, change.where) for change in found.code] == [("revision a", "split")]
     with pytest.raises(ModelError, match="has no version 7"):
         made_of_version("tickets", "7", settings)
+
+
+FILE = Artifact(path="champion/k/f", sha256="0" * 64, bytes=1)
+ANSWERS = Answers(predictions=FILE, statistics=FILE, report=FILE, n_rows=1, metrics=())
+
+
+def champion(version: str | None) -> ChampionEvaluation:
+    return ChampionEvaluation(
+        key="c", name="tickets", version=version, adapter_sha256="ab", answers=ANSWERS if version else None
+    )
+
+
+def test_without_a_champion_nothing_has_changed_and_no_registry_is_asked(settings: Settings) -> None:
+    store = Store.of(settings)
+    now = made_of("this", RECIPE, lineage(store, "a"), store)
+    assert changed_since(champion(None), now, settings) is None
+    assert not (settings.home / "mlflow.db").exists()
+
+
+def test_a_champion_whose_record_is_gone_is_told_to_be_unreadable(settings: Settings) -> None:
+    store = Store.of(settings)
+    record = lineage(store, "a", train=["1"])
+    version = registered(settings, record)
+    now = made_of("this", RECIPE, record, store)
+    found = changed_since(champion(version), now, settings)
+    assert found is not None
+    assert found.unreadable is None
+    for file in (settings.home / "mlartifacts").rglob(LINEAGE):
+        file.unlink()
+    lost = changed_since(champion(version), now, settings)
+    assert lost is not None
+    assert "lineage.json is missing or unreadable" in (lost.unreadable or "")
+    assert (lost.rows, lost.known, lost.code) == (None, None, None)
+
+
+def test_a_candidate_is_made_of_the_results_of_its_run_and_of_their_time(settings: Settings) -> None:
+    store = Store.of(settings)
+    record = lineage(store, "a", train=["1"])
+    split = Split.model_validate(record["split"])
+    made = made_now(RECIPE, {"split": split, "adapter": Result(key="a")}, store)
+    assert made.lineage["split"] == record["split"]
+    assert made.rows["train"] == {"1"}
+    assert seconds_of(made) == {"train": 1.5}

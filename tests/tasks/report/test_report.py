@@ -17,7 +17,7 @@ import yaml
 
 from tasks.artifacts import sha256_of
 from tasks.report import lines, render, resolved_recipe, wording
-from tasks.report.since import Change
+from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
 from tests.tasks.report.finished import NOBODY, Run, finished_run
 
@@ -212,15 +212,22 @@ def test_a_champion_without_a_record_is_not_said_to_be_unchanged(run: Run) -> No
     assert "Nothing" not in text
 
 
+def test_a_champion_whose_record_cannot_be_read_is_a_warning(run: Run) -> None:
+    lost = unreadable("tickets version 3", "run ab12: its lineage.json is missing or unreadable")
+    text = section(render(run.recipe, replace(run, more={"since": lost}).facts()), "since")
+    assert "nothing can be said to be unchanged. run ab12: its lineage.json is missing or unreadable" in text
+    assert "Recipe" not in text
+
+
 def test_every_arm_stands_in_one_table_with_its_intervals(page: str, passed_run: Run, first_page: str) -> None:
     text = section(page, "arms")
-    assert "Metric Base Prompted Champion Tuned Served" in text
-    assert "Metric Base Tuned" in section(first_page, "arms")
+    assert "Metric Tuned Champion Prompted Base Served" in text
+    assert "Metric Tuned Base" in section(first_page, "arms")
     comparison = passed_run.facts().answered.comparison
-    cells = [comparison.arms[arm]["exact_match"] for arm in ("base", "prompted", "champion", "tuned", "served")]
+    cells = [comparison.arms[arm]["exact_match"] for arm in lines.COLUMNS]
     told = " ".join(f"{c.value:.3f} {c.low:.3f} to {c.high:.3f}" for c in cells)
     assert told in text
-    assert "Latency seconds a row, batched; lower is better 0.183 s 0.191 s 0.191 s 0.191 s 0.152 s" in text
+    assert "Latency seconds a row, batched; lower is better 0.191 s 0.191 s 0.191 s 0.183 s 0.152 s" in text
     assert "Prompted: the base, shown some training rows (4)." in text
     assert "Served: the same in the form it will be served in (merged 4bit)." in text
 
@@ -255,7 +262,7 @@ def test_failures_are_told_by_kind_for_each_arm_with_an_example(page: str, passe
     text = section(page, "failures")
     for failure in passed_run.facts().answered.failures:
         name, explains = wording.failure(failure.kind)
-        counts = " ".join(f"{failure.rows[arm]:,}" for arm in ("base", "prompted", "champion", "tuned", "served"))
+        counts = " ".join(f"{failure.rows[arm]:,}" for arm in lines.COLUMNS)
         assert f"{name} {explains} {counts}" in text
     assert "Unsupported claim: 2 of" in text
 
