@@ -59,10 +59,11 @@ class Batch:
 
     def __init__(self, model: Any, prompts: list[list[int]], pad_id: int, prefix: Prefix = NOTHING_SHARED) -> None:
         import torch
-        from transformers import DynamicCache
+
+        from tasks.evaluate.keys import cache_of
 
         self.model, self.rows = model, len(prompts)
-        self.cache = DynamicCache([(_for_rows(k, self.rows), _for_rows(v, self.rows)) for k, v in prefix.layers])
+        self.cache = cache_of(self.rows, prefix.layers)
         rests = [prompt[prefix.length :] for prompt in prompts]
         width = max(map(len, rests))
         ids = [[pad_id] * (width - len(rest)) + rest for rest in rests]
@@ -141,11 +142,6 @@ class Batch:
             use_cache=True,
             **options,
         ).logits
-
-
-def _for_rows(part: Any, rows: int) -> Any:
-    """Keys or values of one row for many; a layer that uses another's has none."""
-    return None if part is None else part.expand(rows, -1, -1, -1)
 
 
 def _nll(logits: Any, labels: Any) -> Any:
