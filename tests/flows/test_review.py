@@ -58,7 +58,7 @@ def part(text: str, title: str) -> list[str]:
 def test_the_verdict_comes_first_and_then_each_gate_with_its_interval(passed: Run) -> None:
     lines = reviewed(passed).splitlines()
     assert lines[0] == "# Passed: tickets-candidates version 4"
-    assert lines[2] == "All 10 gates passed."
+    assert lines[2] == "All 11 gates passed."
     gates = [line for line in lines if line.startswith("| ✓ passed")]
     assert len(gates) == len(passed.verdict.gates)
     first = passed.verdict.gates[0]
