@@ -250,12 +250,11 @@ def _state(held: _Held, holds: float | None, fails: float | None) -> State:
 
 def _rows_needed(held: _Held, claims: int, n_rows: int) -> int | None:
     """Of the whole test side: a slice takes its share of them."""
-    if held.noise is None or held.value is None or held.gate.confidence is None:
+    value = held.value
+    if held.noise is None or value is None or held.gate.confidence is None:
         return None
-    bound = min(
-        (bound for bound in (held.gate.min, held.gate.max) if bound is not None),
-        key=lambda b: abs(held.value or 0.0 - b),
-    )
+    bounds = [bound for bound in (held.gate.min, held.gate.max) if bound is not None]
+    bound = min(bounds, key=lambda bound: abs(value - bound))
     needed = held.noise.rows_needed(bound, (1 - held.gate.confidence) / max(1, claims))
     return None if needed is None else math.ceil(needed * n_rows / held.noise.n_rows)
 

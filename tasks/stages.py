@@ -45,7 +45,7 @@ from tasks.memory import give_back
 from tasks.network import is_network
 from tasks.people import collect
 from tasks.people.results import People
-from tasks.promote.made import made_of, made_of_version
+from tasks.promote.made import changed_since, made_now, seconds_of
 from tasks.register import (
     Judged,
     open_run,
@@ -59,7 +59,6 @@ from tasks.register import (
 from tasks.register.champion import read_champion, standing_champion
 from tasks.register.runs import run_page
 from tasks.report import write_report
-from tasks.report.since import Since, since
 from tasks.results import (
     Adapter,
     Base,
@@ -407,15 +406,6 @@ def evaluate_against(split: Split, adapter: Adapter, recipe: Recipe) -> Champion
         _ring().empty()
 
 
-def _seconds(prepared: Prepared, smoke: SmokeTest, adapter: Adapter, evaluation: Evaluation) -> dict[str, float]:
-    """What each stage took when it was done, which may have been in an earlier run."""
-    results: dict[str, Result] = {"ingest": prepared.raw, "scrub": prepared.clean, "check": prepared.checked}
-    results |= {"split": prepared.split, "smoke": smoke, "train": adapter, "evaluate": evaluation}
-    store = Store.of(settings())
-    manifests = {name: store.manifest(STAGES[name].folder or name, result.key) for name, result in results.items()}
-    return {name: float(str(made["seconds"])) for name, made in manifests.items() if made and "seconds" in made}
-
-
 def _evaluation_sections(recipe: Recipe) -> list[object]:
     sections = (recipe.prompt, recipe.quantization, recipe.evaluation)
     custom = custom_sources(recipe.evaluation.custom_metrics, settings().conf / "metrics")
@@ -500,16 +490,8 @@ def report(
 ) -> Report:
     """The page for the person who decides."""
     p, current = prepared, settings()
-
-    def since_champion() -> Since | None:
-        if champion.version is None:
-            return None
-        lineage = {"raw": p.raw, "clean": p.clean, "checked": p.checked, "split": p.split, "base": base}
-        lineage |= {"adapter": adapter, "evaluation": evaluation}
-        results = {name: result.model_dump(mode="json") for name, result in lineage.items()}
-        now = made_of("this candidate", recipe.resolved(), results, Store.of(current))
-        return since(made_of_version(champion.name, champion.version, current), now)
-
+    made: dict[str, Result] = {"raw": p.raw, "clean": p.clean, "checked": p.checked, "split": p.split, "base": base}
+    now = made_now(recipe.resolved(), {**made, "adapter": adapter, "evaluation": evaluation}, Store.of(current))
     return _done_once(
         "report",
         Report,
@@ -528,8 +510,8 @@ def report(
             people,
             verdict,
             workspace=w,
-            since=since_champion(),
-            seconds=_seconds(p, smoke, adapter, evaluation),
+            since=changed_since(champion, now, current),
+            seconds=seconds_of(now),
             run_url=run_page(current, recorded.run_id),
         ),
     )

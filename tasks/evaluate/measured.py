@@ -26,6 +26,7 @@ SCHEMA = pa.schema(
         ("unit", pa.string()),
         ("kind", pa.string()),
         ("groups", pa.list_(pa.int32())),
+        ("ends", pa.list_(pa.float64())),
         ("dense", pa.bool_()),
         ("parts", pa.int32()),
         ("indptr", pa.list_(pa.int64())),
@@ -65,6 +66,7 @@ def _line(figure: Sampled) -> dict[str, Any]:
         "unit": figure.unit,
         "kind": statistic.kind,
         "groups": list(statistic.groups),
+        "ends": None if statistic.ends is None else list(statistic.ends),
         "dense": not sparse.issparse(statistic.rows),
         "parts": rows.shape[1],
         "indptr": rows.indptr.tolist(),
@@ -80,5 +82,6 @@ def _figure(line: dict[str, Any]) -> Sampled:
     shape = (len(indptr) - 1, line["parts"])
     parts = (np.asarray(line["values"], dtype=np.float64), np.asarray(line["indices"], dtype=np.int64), indptr)
     rows = sparse.csr_array(parts, shape=shape)
-    statistic = Statistic(line["kind"], rows.toarray() if line["dense"] else rows, tuple(line["groups"]))
+    ends = None if line["ends"] is None else (line["ends"][0], line["ends"][1])
+    statistic = Statistic(line["kind"], rows.toarray() if line["dense"] else rows, tuple(line["groups"]), ends)
     return Sampled(line["arm"], line["metric"], line["unit"], statistic)

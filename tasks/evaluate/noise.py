@@ -141,21 +141,14 @@ def _weights(n_rows: int, start: int, count: int) -> Floats:
 
 
 def _ends(one: Statistic, two: Statistic | None) -> tuple[float, float] | None:
-    """The ends of the scale: those of a share, or of the difference of two; None for any other figure."""
-    if not all(_is_share(statistic) for statistic in (one, two) if statistic is not None):
-        return None
-    return (0.0, 1.0) if two is None else (-1.0, 1.0)
-
-
-def _is_share(statistic: Statistic) -> bool:
-    if statistic.kind != "mean" or not np.all(statistic.rows[:, 1] == 1):
-        return False
-    values = statistic.rows[:, 0]
-    return bool(np.all((values >= 0) & (values <= 1)))
+    """The ends of the scale of a figure, or of the difference of two; None where one has none."""
+    if one.ends is None or two is None:
+        return one.ends
+    return None if two.ends is None else (one.ends[0] - two.ends[1], one.ends[1] - two.ends[0])
 
 
 def _is_yes_or_no(statistic: Statistic) -> bool:
-    return _is_share(statistic) and bool(np.all((statistic.rows[:, 0] == 0) | (statistic.rows[:, 0] == 1)))
+    return statistic.ends == (0, 1) and bool(np.all((statistic.rows[:, 0] == 0) | (statistic.rows[:, 0] == 1)))
 
 
 def _signs(one: Statistic, two: Statistic) -> tuple[int, int]:

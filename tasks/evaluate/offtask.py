@@ -17,7 +17,7 @@ from tasks.evaluate.measure import personal_values
 from tasks.evaluate.measured import Sampled
 from tasks.evaluate.panel import Asked, Panel
 from tasks.evaluate.probes.sets import SetName
-from tasks.evaluate.statistics import Statistic, mean_of, total
+from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.results import Metric
 from tasks.rows import Message
 from tasks.train.prompts import Encoded, encode_prompt
@@ -72,7 +72,7 @@ def _ask_abilities(panel: Panel, arm: Arm, contestant: Contestant, found: _Answe
     asked_of = probes.forgetting_probes()
     said = _say(panel, contestant, [probe.prompt for probe in asked_of], FORGETTING_TOKENS, f"{arm}: other abilities")
     for metric, outcomes in probes.forgetting_outcomes(asked_of, said).items():
-        found.statistics[metric] = (metric, mean_of(outcomes.tolist()))
+        found.statistics[metric] = (metric, share_of(outcomes.tolist()))
     found.failed["forgetting"] = _failed(asked_of, said)
     passages = [panel.tokenizer(text)["input_ids"] for text in probes.general_passages()]
     scored = panel.likelihoods(contestant, texts(passages))
@@ -86,7 +86,7 @@ def _ask_conduct(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked, f
     said = _say(panel, contestant, [probe.prompt for probe in asked_of], SAFETY_TOKENS, f"{arm}: safety")
     seen = [count > 0 for count in personal_values(said, asked.gone)]
     for metric, outcomes in probes.safety_outcomes(asked_of, said, seen).items():
-        found.statistics[metric] = (metric, mean_of(outcomes.tolist()))
+        found.statistics[metric] = (metric, share_of(outcomes.tolist()))
     found.failed["safety"] = _failed(asked_of, said)
 
 

@@ -29,6 +29,7 @@ class Statistic(NamedTuple):
     Attributes:
         kind: which parts a row has, and what their sums mean (`figure`).
         rows: (rows, parts).
+        ends: of a mean, between which each row's value must lie: (0, 1) for a share. None where nothing is known.
         groups: of the macro figures, the number of classes of each field; the figure is the mean over the fields of
             each field's macro figure. Empty: all classes are of one field.
     """
@@ -36,6 +37,7 @@ class Statistic(NamedTuple):
     kind: Kind
     rows: Rows
     groups: tuple[int, ...] = ()
+    ends: tuple[float, float] | None = None
 
 
 def figure(kind: Kind, sums: Floats, groups: tuple[int, ...] = ()) -> Floats:
@@ -76,13 +78,20 @@ def resampled(statistic: Statistic, weights: Floats) -> Floats:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def mean_of(values: Sequence[float], weights: Sequence[float] | None = None) -> Statistic:
+def mean_of(
+    values: Sequence[float], weights: Sequence[float] | None = None, *, ends: tuple[float, float] | None = None
+) -> Statistic:
     """The mean of a number a row; with weights, the sum of the values over that of the weights."""
     rows = np.ones((len(values), 2))
     rows[:, 0] = values
     if weights is not None:
         rows[:, 1] = weights
-    return Statistic("mean", rows)
+    return Statistic("mean", rows, ends=ends)
+
+
+def share_of(values: Sequence[float]) -> Statistic:
+    """The mean of a number between 0 and 1 a row, most often of yes and no."""
+    return mean_of(values, ends=(0.0, 1.0))
 
 
 def classes_of(expected: Sequence[int], answered: Sequence[int], n_classes: int) -> Rows:

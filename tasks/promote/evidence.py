@@ -182,6 +182,7 @@ def _files_of(entry: Any, adapter: Adapter, base: Base, recipe: Any, folder: Pat
     if found != {Path(file.path).name: file.sha256 for file in adapter.files}:
         raise DigestMismatch(f"{entry.name} version {entry.version}: its files are not those that were evaluated")
     asked = {name: recipe[name] for name in ("model", "prompt", "quantization")}
+    asked["model"] = {name: value for name, value in asked["model"].items() if name != "license"}
     if {name: form.get(name) for name in asked} != asked or form.get("base") != base.model_dump(mode="json"):
         raise DigestMismatch(f"{entry.name} version {entry.version}: it is asked in another way than it was evaluated")
     return files_sha256(files)

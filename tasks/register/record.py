@@ -79,7 +79,7 @@ def form(recipe: Recipe, base: Base, labels: Sequence[str] = ()) -> dict[str, An
     """What a reader of the adapter needs to ask it as it was trained and evaluated."""
     return {
         "base": base.model_dump(mode="json"),
-        "model": recipe.model.model_dump(mode="json"),
+        "model": recipe.model.model_dump(mode="json", exclude={"license"}),
         "prompt": recipe.prompt.model_dump(mode="json"),
         "quantization": recipe.quantization.model_dump(mode="json"),
         "max_new_tokens": recipe.evaluation.max_new_tokens,

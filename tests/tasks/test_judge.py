@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from conf.schema import Gate
 from tasks.artifacts import Store
 from tasks.evaluate.measured import TEST, Sampled, write
-from tasks.evaluate.statistics import Statistic, mean_of
+from tasks.evaluate.statistics import share_of
 from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
@@ -81,7 +81,7 @@ def rows(
     """So many rows right in the tuned arm, and in the base, the first ones each."""
     arms = {"base": base, "tuned": right, **more}
     sampled = {
-        (arm, "accuracy"): Sampled(arm, "accuracy", TEST, mean_of([1.0] * n + [0.0] * (of - n)))
+        (arm, "accuracy"): Sampled(arm, "accuracy", TEST, share_of([1.0] * n + [0.0] * (of - n)))
         for arm, n in arms.items()
     }
     metrics = tuple(Metric.model_validate({"arm": arm, "name": "accuracy", "value": n / of}) for arm, n in arms.items())
@@ -189,6 +189,12 @@ def test_arms_are_compared_row_by_row() -> None:
     assert one(evidence, against="base", min=0.04).state == "inconclusive"
 
 
+def test_the_rows_that_are_needed_are_those_for_the_bound_that_is_open() -> None:
+    low, both = one(rows(180), max=0.92), one(rows(180), min=0.1, max=0.92)
+    assert both.state == "inconclusive"
+    assert both.rows_needed == low.rows_needed
+
+
 def test_two_arms_that_answer_alike_leave_open_which_is_better() -> None:
     assert one(rows(150, base=150), against="base", min=0.0).state == "inconclusive"
     assert one(rows(150, base=150), against="base", min=-0.05).state == "passed"  # not worse by five points
@@ -292,7 +298,7 @@ def test_results_stand_in_the_order_of_the_gates_with_their_numbers() -> None:
 def test_slices_are_told_by_the_main_metric_of_each_arm_and_by_what_differs() -> None:
     """150 rows of 200 are right in the tuned arm, all of them in the first half of the rows and half of the others."""
     evidence = rows(150, base=100, slices={"source": ("a",) * 100 + ("b",) * 100})
-    first = Sampled("tuned", "valid_json", TEST, mean_of([1.0] * 200))
+    first = Sampled("tuned", "valid_json", TEST, share_of([1.0] * 200))
     a, b = compare(evidence._replace(sampled={("tuned", "valid_json"): first, **evidence.sampled}))["slices"]["source"]
     assert (a["name"], a["rows"], a["metric"]) == ("a", 100, "accuracy")
     assert [line["arms"]["tuned"]["value"] for line in (a, b)] == [1.0, 0.5]
@@ -305,7 +311,7 @@ def verdict(tmp_path: Path, *gates: Gate) -> Verdict:
     store = Store(str(tmp_path / "store"), tmp_path / "cache")
     with store.writing("evaluate", "k") as workspace:
         pq.write_table(pa.table({"id": ["a"], "slice_source": ["s"]}), workspace.folder / "predictions.parquet")
-        statistic = Statistic("mean", mean_of([1.0, 0.0]).rows)
+        statistic = share_of([1.0, 0.0])
         write(workspace.folder / "statistics.parquet", [Sampled("tuned", "accuracy", TEST, statistic)])
         files = {name: workspace.artifact(f"{name}.parquet") for name in ("predictions", "statistics")}
         measured = MEASURED.model_copy(update=files)

@@ -13,7 +13,7 @@ from tasks.evaluate.metrics.shared import (
     normalise,
     public,
 )
-from tasks.evaluate.statistics import Statistic, mean_of
+from tasks.evaluate.statistics import Statistic, share_of
 
 
 def classification(answers: Sequence[str], expected: Sequence[str], labels: Sequence[str]) -> Scores:
@@ -25,11 +25,11 @@ def classification(answers: Sequence[str], expected: Sequence[str], labels: Sequ
     classes = f1_by_class(wanted, given, closed)
     rows = class_rows(classes, wanted, given)
     statistics = {
-        "accuracy": mean_of(correct),
+        "accuracy": share_of(correct),
         "macro_f1": Statistic("macro_f1", rows),
         "weighted_f1": Statistic("weighted_f1", rows),
-        "valid_label": mean_of([text in closed for text in given]),
-        "exact_match": mean_of([a.strip() == b.strip() for a, b in zip(expected, answers, strict=True)]),
+        "valid_label": share_of([text in closed for text in given]),
+        "exact_match": share_of([a.strip() == b.strip() for a, b in zip(expected, answers, strict=True)]),
     }
     matrix = confusion(wanted, given, closed)
     return Scores(figures(statistics), correct, statistics, public(classes, closed), matrix)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks.errors import DataError, RecipeError
 from tasks.evaluate.metrics.shared import Scores, figures
-from tasks.evaluate.statistics import mean_of
+from tasks.evaluate.statistics import share_of
 
 MAX_STEPS = 5_000_000  # of SQLite's machine: about a second; a step takes the same on each machine, a second does not
 MAX_SECONDS = 10.0  # where a single step is dear
@@ -59,9 +59,9 @@ def sql(answers: Sequence[str], expected: Sequence[str], fixture: str) -> Scores
             for answer, query, reference in zip(answers, expected, references, strict=True)
         ]
     statistics = {
-        "sql_parses": mean_of([query_of(answer) is not None for answer in answers]),
-        "same_result": mean_of(same),
-        "exact_match": mean_of([_plain(a) == _plain(b) for a, b in zip(answers, expected, strict=True)]),
+        "sql_parses": share_of([query_of(answer) is not None for answer in answers]),
+        "same_result": share_of(same),
+        "exact_match": share_of([_plain(a) == _plain(b) for a, b in zip(answers, expected, strict=True)]),
     }
     return Scores(figures(statistics), tuple(same), statistics)
 

@@ -20,7 +20,7 @@ from tasks.evaluate.metrics.shared import (
     mean,
     public,
 )
-from tasks.evaluate.statistics import Statistic, beside, mean_of
+from tasks.evaluate.statistics import Statistic, beside, share_of
 
 NOT_JSON = object()  # what `parse` makes of a text that is no JSON
 INVALID = "(invalid)"  # an answer that is not a JSON object
@@ -45,10 +45,10 @@ def structured_output(answers: Sequence[str], expected: Sequence[str], json_sche
     correct = tuple(canonical(a) == canonical(b) for a, b in zip(wanted, given, strict=True))
     fields = [_Field.of(name, wanted, given, schema) for name in _fields(schema, wanted)]
     statistics = {
-        "valid_json": mean_of([value is not NOT_JSON for value in given]),
-        "schema_valid": mean_of([value is not NOT_JSON and _is_valid(validator, value) for value in given]),
-        "exact_match": mean_of(correct),
-        **_over_fields(fields, len(wanted)),
+        "valid_json": share_of([value is not NOT_JSON for value in given]),
+        "schema_valid": share_of([value is not NOT_JSON and _is_valid(validator, value) for value in given]),
+        "exact_match": share_of(correct),
+        **_over_fields(fields),
     }
     return Scores(figures(statistics), correct, statistics, fields=tuple(field.score() for field in fields))
 
@@ -162,7 +162,7 @@ class _Field(NamedTuple):
         )
 
 
-def _over_fields(fields: Sequence[_Field], n_rows: int) -> dict[str, Statistic]:
+def _over_fields(fields: Sequence[_Field]) -> dict[str, Statistic]:
     """The figures over all fields, each counted alike; none where there is no field."""
     if not fields:
         return {}
@@ -170,7 +170,7 @@ def _over_fields(fields: Sequence[_Field], n_rows: int) -> dict[str, Statistic]:
     groups = tuple(len(field.classes) for field in fields)
     right = [sum(row) for row in zip(*(field.right() for field in fields), strict=True)]
     return {
-        "field_accuracy": mean_of(right, [len(fields)] * n_rows),
+        "field_accuracy": share_of([count / len(fields) for count in right]),
         "field_precision": Statistic("macro_precision", classes, groups),
         "field_recall": Statistic("macro_recall", classes, groups),
         "field_macro_f1": Statistic("macro_f1", classes, groups),

@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks.evaluate.metrics.shared import Scores, figures
 from tasks.evaluate.signs import refuses, repeats
-from tasks.evaluate.statistics import BLEU_ORDER, CHRF_ORDER, Statistic, mean_of
+from tasks.evaluate.statistics import BLEU_ORDER, CHRF_ORDER, Statistic, mean_of, share_of
 
 _ROUGE = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -32,7 +32,7 @@ def generation(answers: Sequence[str], expected: Sequence[str]) -> Scores:
         "meteor": meteor(answers, expected),
         "answer_words": mean_of(lengths),
         "length_ratio": mean_of(lengths, references),
-        "exact_match": mean_of(correct),
+        "exact_match": share_of(correct),
     }
     return Scores(figures(statistics), correct, statistics)
 
@@ -47,9 +47,9 @@ def chat(answers: Sequence[str], expected: Sequence[str]) -> Scores:
         "rouge_l": rouge(answers, expected)["rouge_l"],
         "chrf": chrf(answers, expected),
         "answer_words": mean_of(_words(answers)),
-        "repetition": mean_of([repeats(text) for text in answers]),
-        "refusal": mean_of([refuses(text) for text in answers]),
-        "exact_match": mean_of(correct),
+        "repetition": share_of([repeats(text) for text in answers]),
+        "refusal": share_of([refuses(text) for text in answers]),
+        "exact_match": share_of(correct),
     }
     return Scores(figures(statistics), correct, statistics)
 
@@ -60,7 +60,7 @@ def rouge(answers: Sequence[str], expected: Sequence[str]) -> dict[str, Statisti
 
     scorer = RougeScorer(list(_ROUGE.values()), use_stemmer=False)
     scores = [scorer.score(reference, answer) for answer, reference in zip(answers, expected, strict=True)]
-    return {name: mean_of([float(score[theirs].fmeasure) for score in scores]) for name, theirs in _ROUGE.items()}
+    return {name: share_of([float(score[theirs].fmeasure) for score in scores]) for name, theirs in _ROUGE.items()}
 
 
 def bleu(answers: Sequence[str], expected: Sequence[str]) -> Statistic:
@@ -101,7 +101,7 @@ def meteor(answers: Sequence[str], expected: Sequence[str]) -> Statistic:
         "stemmer": SimpleNamespace(stem=functools.lru_cache(100_000)(PorterStemmer().stem)),
         "wordnet": SimpleNamespace(synsets=lambda _word: ()),
     }
-    return mean_of(
+    return share_of(
         [
             float(single_meteor_score(_TOKEN.findall(text), _TOKEN.findall(answer), **how))
             for answer, text in zip(answers, expected, strict=True)

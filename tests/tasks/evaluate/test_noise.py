@@ -7,14 +7,14 @@ import pytest
 from scipy.stats import beta, binomtest
 
 from tasks.evaluate.noise import RESAMPLES, holm, noise_of
-from tasks.evaluate.statistics import Statistic, classes_of, mean_of
+from tasks.evaluate.statistics import Statistic, classes_of, mean_of, share_of
 
 TOLERANCE = 4 / np.sqrt(RESAMPLES)  # of a quantile in ranks: four standard errors
 
 
 def yes(count: int, of: int) -> Statistic:
     """`count` rows of `of` are right."""
-    return mean_of([1.0] * count + [0.0] * (of - count))
+    return share_of([1.0] * count + [0.0] * (of - count))
 
 
 @pytest.mark.parametrize(("right", "of"), [(0, 20), (7, 20), (20, 20), (107, 108), (540, 600)])
@@ -40,8 +40,8 @@ def test_ten_of_ten_prove_little() -> None:
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (12, 2), (3, 9), (40, 38)])
 def test_which_of_two_arms_is_better_is_asked_by_the_exact_test_of_mcnemar(wins: int, losses: int) -> None:
     same = [1.0] * 50
-    one = mean_of([*same, *[1.0] * wins, *[0.0] * losses])
-    two = mean_of([*same, *[0.0] * wins, *[1.0] * losses])
+    one = share_of([*same, *[1.0] * wins, *[0.0] * losses])
+    two = share_of([*same, *[0.0] * wins, *[1.0] * losses])
     holds, fails = noise_of(one, two).against_min(0)
     if wins + losses:
         assert holds == pytest.approx(binomtest(wins, wins + losses, alternative="greater").pvalue)
@@ -56,8 +56,8 @@ def test_a_pair_is_compared_row_by_row() -> None:
     hard = (generator.random(300) < 0.5).astype(float)
     better = hard.copy()
     better[np.flatnonzero(hard == 0)[:12]] = 1
-    difference = noise_of(mean_of(better), mean_of(hard))
-    alone = noise_of(mean_of(better))
+    difference = noise_of(share_of(better), share_of(hard))
+    alone = noise_of(share_of(better))
     width = np.subtract(*difference.interval(0.95)[::-1])
     assert difference.value == pytest.approx(12 / 300)
     assert width < np.subtract(*alone.interval(0.95)[::-1]) / 2
@@ -69,7 +69,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says(truth: float) -> None:
     generator = np.random.default_rng(1)
     covered = 0
     for _ in range(200):
-        low, high = noise_of(mean_of((generator.random(60) < truth).astype(float))).interval(0.9)
+        low, high = noise_of(share_of((generator.random(60) < truth).astype(float))).interval(0.9)
         covered += low <= truth <= high
     assert covered >= 180 - 3 * np.sqrt(18)  # at least nine in ten, by three standard errors
 
@@ -91,7 +91,7 @@ def test_a_bound_that_does_not_hold_is_let_pass_no_more_often_than_asked() -> No
     """The truth stands right at the bound: a claim that it is above may be wrong once in twenty."""
     generator = np.random.default_rng(3)
     passed = sum(
-        noise_of(mean_of((generator.random(80) < 0.9).astype(float))).against_min(0.9)[0] <= 0.05 for _ in range(300)
+        noise_of(share_of((generator.random(80) < 0.9).astype(float))).against_min(0.9)[0] <= 0.05 for _ in range(300)
     )
     assert passed <= 15 + 3 * np.sqrt(15)
 
@@ -118,7 +118,7 @@ def test_rows_needed_are_enough_eight_times_in_ten() -> None:
     needed = noise_of(yes(94, 100)).rows_needed(0.9, 0.05)
     assert needed is not None
     settled = sum(
-        noise_of(mean_of((generator.random(needed) < 0.94).astype(float))).against_min(0.9)[0] <= 0.05
+        noise_of(share_of((generator.random(needed) < 0.94).astype(float))).against_min(0.9)[0] <= 0.05
         for _ in range(100)
     )
     assert 65 <= settled <= 95
@@ -142,3 +142,16 @@ def test_a_figure_without_a_scale_that_ends_has_an_interval_too() -> None:
     assert noise.ends is None
     low, high = noise.interval(0.95)
     assert low <= noise.value <= high
+
+
+def test_no_value_in_any_answer_proves_no_more_than_the_rule_of_three() -> None:
+    """Figures per 1,000 answers have a scale of their own."""
+    noise = noise_of(mean_of([0.0] * 240, ends=(0.0, 1000.0)))
+    assert noise.value == 0
+    assert 8 < noise.interval(0.95)[1] < 20
+    assert noise.against_max(1.0)[0] > 0.5
+
+
+def test_a_figure_that_only_looks_like_a_share_is_none() -> None:
+    assert noise_of(mean_of([0.0, 1.0, 1.0])).ends is None
+    assert noise_of(share_of([0.0, 1.0, 1.0]), share_of([0.0, 1.0, 0.0])).ends == (-1, 1)

@@ -21,7 +21,7 @@ from tasks.evaluate.contestants import Ring
 from tasks.evaluate.measure import ArmResult, Held
 from tasks.evaluate.measured import Sampled
 from tasks.evaluate.panel import Asked
-from tasks.evaluate.statistics import Statistic, mean_of, total
+from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.judge import judge
 from tasks.people.results import Figure, People
 from tasks.report import ReportFacts, gather, write_report
@@ -449,7 +449,7 @@ def _result(chance: random.Random, held: Held, arm: str, asked: Asked) -> ArmRes
             "exp_mean", mean_of([20 * chance.gauss(surprise, 0.05) for _ in said], [20] * len(said)).rows
         ),
         "generated_tokens_per_row": mean_of([len(text) / 4 for text in texts]),
-        "second_look": mean_of([1000.0 * (arm == "base" and chance.random() < 0.02) for _ in said]),
+        "second_look": mean_of([1000.0 * (arm == "base" and chance.random() < 0.02) for _ in said], ends=(0.0, 1000.0)),
     }
     figures = {
         **{name: total(statistic) for name, statistic in statistics.items()},
@@ -473,7 +473,7 @@ def _off_task(chance: random.Random) -> tuple[list[Sampled], dict[str, Any]]:
             probe.answer if knows[probe.id] < 0.9 else "Sure! First you take the one on the left." for probe in conduct
         ]
         outcomes = {**probes.forgetting_outcomes(abilities, said), **probes.safety_outcomes(conduct, done)}
-        sampled += [Sampled(arm, name, name, mean_of(found.tolist())) for name, found in outcomes.items()]
+        sampled += [Sampled(arm, name, name, share_of(found.tolist())) for name, found in outcomes.items()]
         surprise = mean_of([30 * chance.gauss(3.1 + 0.04 * (arm == "tuned"), 0.2) for _ in range(50)], [30] * 50)
         sampled.append(Sampled(arm, "general_perplexity", "general", Statistic("exp_mean", surprise.rows)))
         report[arm] = {
