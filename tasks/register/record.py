@@ -46,9 +46,12 @@ def record_run(
 
     files = _files(prepared, smoke, adapter, evaluation, workspace)
     lineage = _lineage(prepared, base, adapter, evaluation)
-    texts = {"recipe": texts_of_recipe(recipe), LINEAGE: texts_in(lineage), PII: texts_in(_pii(prepared))}
+    labels = label_set(prepared.split, recipe.evaluation, workspace) if recipe.evaluation.constrained else ()
+    asked = form(recipe, base, labels)
+    texts = {"recipe": texts_of_recipe(recipe), FORM: texts_in(asked), LINEAGE: texts_in(lineage)}
     answers = answers_in(workspace.open(evaluation.predictions))
-    seen = look_over({**texts, **{name: texts_of(file) for name, file in files.items()}}, recipe.pii, answers)
+    texts |= {PII: texts_in(_pii(prepared)), **{name: texts_of(file) for name, file in files.items()}}
+    seen = look_over(texts, recipe.pii, answers)
     registry = client(settings)
     with mlflow.start_run(run_id=run_id):
         mlflow.log_params(_values(recipe, may_change=False))
@@ -59,8 +62,7 @@ def record_run(
             mlflow.log_artifact(str(file), Path(name).parent.as_posix())
         for name, content in ((PII, _pii(prepared)), (LINEAGE, lineage), (SEEN, seen)):
             mlflow.log_dict(content, name)
-        labels = label_set(prepared.split, recipe.evaluation, workspace) if recipe.evaluation.constrained else ()
-        model_id = _log_adapter(form(recipe, base, labels), recipe.lora, adapter, run_id, workspace)
+        model_id = _log_adapter(asked, recipe.lora, adapter, run_id, workspace)
         for metric in evaluation.metrics:
             of_model = {"model_id": model_id} if metric.arm == "tuned" else {}
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value, **of_model)

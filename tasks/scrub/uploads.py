@@ -29,7 +29,7 @@ def look_over(uploads: Mapping[str, Iterable[str]], pii: Pii, answers: Collectio
 
     Only what is `proven` by a parser or a checksum refuses, not a suspected name. Answers of models are counted apart
     and refuse nothing here: a base model may well make up an address, and the answers of each arm have a figure and
-    gates of their own (`second_look`). What is on the allow list is no find.
+    gates of their own (`second_look`). Equal texts of an upload count once. What is on the allow list is no find.
 
     Args:
         uploads: names, as the record will have them, and the texts of each.
@@ -68,7 +68,7 @@ def _refuse(found: Mapping[str, Any], limit: int) -> None:
 
 def _look(texts: Iterable[str], pii: Pii, answers: Collection[str]) -> dict[str, Any]:
     own, others = list[str](), list[str]()
-    for text in texts:
+    for text in dict.fromkeys(texts):
         (others if _is_answer(text.strip(), answers) else own).append(_without(text, pii.allow_list))
     seen = look_again(own, gone(pii))
     return {

@@ -8,16 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
+from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TunegateError
 from tasks.register import Judged, open_run, record_run, register_candidate
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
@@ -233,10 +234,12 @@ def test_reports_predictions_and_lineage_are_kept_and_no_raw_row(house: House) -
         "check/report.json",
         "evaluation/predictions.parquet",
         "evaluation/report.json",
+        "evaluation/statistics.parquet",
         "ingest/rejected.parquet",
         "lineage.json",
         "scrub/pii.json",
         "scrub/rejected.parquet",
+        "scrub/uploads.json",
         "smoke/report.json",
         "train/history.jsonl",
     }
@@ -244,7 +247,7 @@ def test_reports_predictions_and_lineage_are_kept_and_no_raw_row(house: House) -
     assert pii["entities"] == [entity.model_dump() for entity in house.prepared.clean.entities]
     lineage = json.loads((folder / "lineage.json").read_text())
     assert set(lineage) == {"raw", "clean", "checked", "split", "base", "adapter", "evaluation"}
-    assert lineage["raw"]["sources"] == [{"path": "tickets.jsonl", "rows": 1500, "sha256": "5e" * 32}]
+    assert lineage["raw"]["sources"] == [source.model_dump() for source in house.prepared.raw.sources]
 
 
 def _artifact_folder(house: House, run_id: str) -> Path:
@@ -308,6 +311,7 @@ def test_a_recording_that_was_killed_leaves_one_finished_model(house: House, mon
         ("new-description", {"description": "another text"}),
         ("new-registry", {"registry": {"name": "elsewhere"}}),
         ("new-tracking", {"tracking": {"log_system_metrics": False}}),
+        ("new-limit", {"pii": {"entities": {"PERSON": "replace"}, "upload_limit": 3, "task_runner": "ray"}}),
         ("new-gates", {"gates": [{"metric": "exact_match", "min": 0.1}]}),
     ],
 )
@@ -369,7 +373,58 @@ def test_the_run_holds_the_verdict_the_recipe_and_the_page(house: House) -> None
     assert "/where/it/lies" not in json.dumps(resolved)
     assert (folder / "recipe.given.yaml").read_text() == "# why\nname: it\n# --set lora.r=4"
     assert (folder / "report.html").is_file()
-    assert house.mlflow.get_run(recorded.run_id).data.tags["tunegate.verdict"] == "refused"
+    assert house.mlflow.get_run(recorded.run_id).data.tags["tunegate.verdict"] == "failed"
+
+
+ADDRESS = "jo@example.org"
+NO_ADDRESSES = {"entities": {"EMAIL_ADDRESS": "replace"}}
+
+
+def _with_address(house: House, column: str) -> Evaluation:
+    """The evaluation, but that each row has an e-mail address in a column of its predictions."""
+    table = pq.read_table(house.store.open(house.evaluation.predictions))
+    texts = [f"{text}, write to {ADDRESS}" for text in table[column].to_pylist()]
+    place = table.column_names.index(column)
+    with house.store.writing("evaluate", f"address-{column}") as workspace:
+        pq.write_table(table.set_column(place, column, [texts]), workspace.folder / "predictions.parquet")
+        changed = house.evaluation.model_copy(
+            update={"key": workspace.key, "predictions": workspace.artifact("predictions.parquet")}
+        )
+        return house.store.commit(workspace, changed, {})
+
+
+def test_a_personal_value_in_the_predictions_stops_the_record_before_anything_is_logged(house: House) -> None:
+    recipe = house.recipe("address", pii=NO_ADDRESSES)
+    with pytest.raises(GateRefused, match=r"\d+ EMAIL_ADDRESS in evaluation/predictions.parquet, so nothing") as error:
+        replace(house, evaluation=_with_address(house, "expected")).record(recipe)
+    assert ADDRESS not in str(error.value)
+    (run,) = house.mlflow.search_runs([house.mlflow.get_experiment_by_name("address").experiment_id])
+    assert (run.data.params, run.data.metrics) == ({}, {})
+    assert not _artifact_folder(house, run.info.run_id).exists()
+
+
+def test_what_the_recipe_lets_pass_and_what_models_said_is_counted_in_the_record(house: House) -> None:
+    for name, column, pii in (
+        ("address-let-pass", "expected", {**NO_ADDRESSES, "upload_limit": 1000}),
+        ("address-answered", "tuned", NO_ADDRESSES),
+    ):
+        recorded = replace(house, evaluation=_with_address(house, column)).record(house.recipe(name, pii=pii))
+        seen = json.loads((_artifact_folder(house, recorded.run_id) / "scrub" / "uploads.json").read_text())
+        found = seen["evaluation/predictions.parquet"]
+        assert bool(found["proven"]) == (column == "expected")
+        assert bool(found["in_answers"]) == (column == "tuned")
+        assert seen["recipe"]["seen"] == {}
+
+
+def test_a_personal_value_on_the_page_stops_the_registration_before_anything_is_logged(house: House) -> None:
+    recipe = house.recipe("address-page", pii=NO_ADDRESSES)
+    recorded = house.record(recipe)
+    before = sorted(_artifact_folder(house, recorded.run_id).rglob("*"))
+    shown = replace(house, run=replace(house.run, evaluation=_with_address(house, "prompt")))
+    with pytest.raises(GateRefused, match=r"\d+ EMAIL_ADDRESS in report.html, so nothing is uploaded"):
+        shown.register(recipe, recorded, passed=True)
+    assert sorted(_artifact_folder(house, recorded.run_id).rglob("*")) == before
+    assert house.mlflow.search_registered_models("name = 'address-page-candidates'") == []
 
 
 def test_an_adapter_has_one_version_however_often_its_gates_are_edited(house: House) -> None:
