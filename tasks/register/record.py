@@ -100,7 +100,7 @@ def _values(recipe: Recipe, *, may_change: bool) -> dict[str, str]:
         name: str(value)
         for name, value in flat(recipe).items()
         if (section := name.partition(".")[0]) not in ("given", "gates")
-        and (section in MAY_CHANGE or name in MAY_CHANGE) == may_change
+        and (section in MAY_CHANGE or name in MAY_CHANGE or name.endswith(".license")) == may_change
     }
     return {name: value if len(value) <= 498 else f"{value[:497]}…" for name, value in values.items()}
 
