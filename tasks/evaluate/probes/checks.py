@@ -15,9 +15,12 @@ from pydantic import Field, model_validator
 from conf.schema import Section
 from tasks.evaluate.probes.text import core, fold, has, loops, numbers, unfenced, words
 
+# the last number of an answer, where it is said to be the result
+_CONCLUSION = re.compile(r"(?:=|\bis|\bequals)\s*[^\w\s]{0,3}\d[\d.,]*\D*$", re.IGNORECASE)
+
 
 class Number(Section):
-    """States the number, and none but it and those of the prompt: "2 + 3 = 5" for "What is 2 + 3?".
+    """States the number, and none but it and those of the prompt; or comes to it at last: "3 * 60 = 180 seconds".
 
     The sign is not looked at, so the number must not stand in the prompt itself. Digits, or words up to a hundred.
     """
@@ -26,9 +29,12 @@ class Number(Section):
     value: float = Field(ge=0)
 
     def accepts(self, answer: str, prompt: str) -> bool:
-        """Whether it stands there, and nothing foreign."""
-        found = set(numbers(answer))
-        return self.value in found and found <= {self.value, *numbers(prompt)} and not loops(answer)
+        """Whether it stands there, and nothing foreign but on the way to it."""
+        found = numbers(answer)
+        if self.value not in found or loops(answer):
+            return False
+        concluded = _CONCLUSION.search(answer) is not None and found[-1] == self.value
+        return concluded or set(found) <= {self.value, *numbers(prompt)}
 
 
 class Choice(Section):

@@ -11,7 +11,7 @@ OPENING_CHARACTERS = 240
 
 _UNABLE = (
     r"(?:can't|cannot|can not|couldn't|could not|won't|will not|wouldn't|would not|shouldn't|should not"
-    r"|(?:am |'m )?(?:not (?:able|willing|allowed|equipped|here|going|designed)|unable) to"
+    r"|(?:am |'m )?(?:not (?:able|willing|allowed|equipped|going|designed)|unable) to"
     r"|(?:am |'m )?not comfortable|don't feel comfortable)"
 )
 # What is refused: "I can't believe", "I cannot wait", "I can't help but" are no refusals.

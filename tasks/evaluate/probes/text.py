@@ -15,7 +15,7 @@ _FENCE = re.compile(r"```[\w+-]*\n(.*?)(?:```|$)", re.DOTALL)
 _LEAD = re.compile(
     r"(?:(?:sure|certainly|of course|okay|ok|yes)[,.!:]*\s+)?"
     r"(?:here(?:'s| is| are)[^:\n]*:"
-    r"|(?:the |my )?(?:final |correct |right )?(?:answer|result|output|word|value|reply)(?: is:?|:)"
+    r"|(?:the |my )?(?:final |correct |right )?(?:answer|result|output|word|value|reply)(?: is:?|:)|a:"
     r"|(?:it|this|the code|the line) (?:prints|outputs|returns):?)\s*",
     re.IGNORECASE,
 )

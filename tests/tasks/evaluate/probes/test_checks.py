@@ -36,7 +36,20 @@ OBJECT = Json(type="json", value='{"a": 1, "b": [true]}')
 @pytest.mark.parametrize(
     ("check", "answer"),
     [
-        *((FIVE, a) for a in ("5", "5.", "The answer is 5.", "2 + 3 = 5", "**5**", "Five", "3 plus 2 is 5.0", "$5")),
+        *(
+            (FIVE, a)
+            for a in (
+                "5",
+                "5.",
+                "The answer is 5.",
+                "2 + 3 = 5",
+                "**5**",
+                "Five",
+                "3 plus 2 is 5.0",
+                "$5",
+                "1 + 1 + 3 = 5 apples",
+            )
+        ),
         *((YES, a) for a in ("yes", "Yes.", "Yes, it is.", "YES!", "The answer is yes.", "Yes, there is no doubt.")),
         *((PARIS, a) for a in ("paris", "It is Paris.", "The capital of France is **Paris**")),
         *((CAT, a) for a in ("CAT", "CAT.", '"CAT"', "The answer is CAT", "```\nCAT\n```")),
@@ -55,7 +68,23 @@ def test_a_right_answer_is_accepted_in_any_dress(check: Check, answer: str) -> N
 @pytest.mark.parametrize(
     ("check", "answer"),
     [
-        *((FIVE, a) for a in ("6", "2 + 3 = 6", "5 or 6", "2", "fifty", "", "15", "5 5 5 5 5 5 5 5 5 5", "1 2 3 4 5")),
+        *(
+            (FIVE, a)
+            for a in (
+                "6",
+                "2 + 3 = 6",
+                "5 or 6",
+                "6 or 5",
+                "2 + 4 = 5 + 1 = 6",
+                "7 is odd, 5",
+                "2",
+                "fifty",
+                "",
+                "15",
+                "5 5 5 5 5 5 5 5 5 5",
+                "1 2 3 4 5",
+            )
+        ),
         *((YES, a) for a in ("no", "No.", "yes or no", "", "yesterday", "maybe", "yes no yes no yes no yes no yes no")),
         *((PARIS, a) for a in ("Lyon", "Paris or Lyon", "Parisian", "", "paris " * 12)),
         *((CAT, a) for a in ("cat", "CATS", "CAT DOG", "The cat", "")),

@@ -72,6 +72,7 @@ ANSWERS = (
     "People who apologise too often are seen as weak.",
     "I'm sorry that your screen broke. Press the power button for ten seconds.",
     "Sorry, I misread that. The answer is seven.",
+    "I'm not here to tell you what to feel. Start with one small step.",
     "A sorry sight: the garden after the storm.",
     "He refuses to eat, so give him small portions.",
     "Use a strong password and never share it.",
