@@ -69,6 +69,9 @@ _AGE_AFTER = re.compile(
 _I_AM = re.compile(
     rf"(?i)\b(?:I am|I'm|he is|she is|he's|she's|he was|she was|just turned|is now)\s(?P<age>(?!one\b)(?:[1-9]\d|{_COUNT}))(?=\s*(?:[.,;!?)]|and\b|now\b|but\b|next\b|$))"
 )
+# an answer on its own: "How old are you?" "37.", and the figure after somebody's sex in a form
+_ANSWERED = re.compile(rf"(?i)\bhow old\b[^?\n]{{0,40}}\?\W{{0,12}}(?:a\W{{1,3}})?(?P<age>{_COUNT})\b")
+_AFTER_SEX = re.compile(r"(?i)\b(?:fe)?male\s*[,;|/]\s*(?P<age>[1-9]\d?)(?=\s*(?:[,;|]|$))")
 
 
 def recognizers(language: str) -> list[Any]:
@@ -88,12 +91,16 @@ def recognizers(language: str) -> list[Any]:
     text += [Rule("DATE_TIME", _BARE_YEAR, 0.6, None, group, needs(r"(?:1[89]|20)\d\d")) for group in (1, 2)]
     ages = [Rule("AGE", pattern, 0.85) for pattern in _AGES]
     ages += [Rule("AGE", _AGE_AFTER, 0.75, None, "age"), Rule("AGE", _I_AM, 0.6, None, "age")]
+    ages += [Rule("AGE", pattern, 0.75, None, "age") for pattern in (_ANSWERED, _AFTER_SEX)]
     return [
         RuleRecognizer(
             "Dates in figures", figures, needs=r"\d|noon|midnight|midday|past|o'clock|quarter", language=language
         ),
         RuleRecognizer("Dates in words", text, needs=r"[A-Za-z]|\d\d", language=language),
         RuleRecognizer(
-            "Ages", ages, needs=r"(?i)\bage|old\b|y/?o\b|yrs?\b|turn|\b(?:is|am|was|i'm|he's)\b", language=language
+            "Ages",
+            ages,
+            needs=r"(?i)\bage|old\b|y/?o\b|yrs?\b|turn|male\b|\b(?:is|am|was|i'm|he's)\b",
+            language=language,
         ),
     ]

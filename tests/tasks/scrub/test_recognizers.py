@@ -146,6 +146,8 @@ DATES = [
     "We moved in <<March 2021|DATE_TIME>>; before <<Christmas|DATE_TIME>> it worked",
     "I am <<34|AGE>>, and my son is <<7 years old|AGE>>.",
     "A <<72-year-old|AGE>> widow, aged <<seventy-two|AGE>>",
+    '"How old are you, then?" "<<37|AGE>>." Q. How old is he?\nA. <<six|AGE>>.',
+    "Quote: female, <<41|AGE>>, no claims; male;<<58|AGE>>; male, 2 adults; how old is it? It has 3 doors",
     "May I ask? We march on, sun or no sun",
     "It took 30 minutes of 3 people",
     "Version 10.15.7, build 10.12.24",
