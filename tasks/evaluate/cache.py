@@ -96,7 +96,8 @@ def answer_cached(
     """Answer what was never answered, and keep it; equal rows are answered once.
 
     `Answers.seconds` stays a figure to compare with: a row that was known counts with its share of the time that it
-    once took, not with the moment of looking it up.
+    once took, not with the moment of looking it up. In bfloat16 the rows of a batch may sway an answer where two tokens
+    are as likely; a known row keeps the answer that it got in its own.
 
     Args:
         examples: prompts with their reference answers.

@@ -8,6 +8,7 @@ all prompts begin with, a system message or examples, is read once for all batch
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -140,10 +141,15 @@ def _shared(model: Any, examples: Sequence[Encoded], shared_from: int) -> Prefix
 
 
 def _batches(examples: Sequence[Encoded], batch_size: int) -> Iterator[tuple[int, list[int]]]:
-    """Places of examples that go together, the longest prompts first, and how many went before."""
+    """Places of examples that go together, the longest prompts first, and how many went before.
+
+    As few batches as `batch_size` allows, of like size: a step for a few rows takes nearly as long as for many.
+    """
     order = sorted(range(len(examples)), key=lambda index: (-len(examples[index].prompt_ids), index))
-    for start in range(0, len(order), batch_size):
-        yield start, order[start : start + batch_size]
+    count = math.ceil(len(order) / batch_size)
+    for number in range(count):
+        start, end = len(order) * number // count, len(order) * (number + 1) // count
+        yield start, order[start:end]
 
 
 def _after(before: int, on_ended: Callable[[int], None], ended: int) -> None:

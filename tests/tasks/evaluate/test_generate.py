@@ -133,6 +133,24 @@ def test_rows_without_a_reference_are_answered_and_not_scored(whole: Whole) -> N
     assert bare.nll_tokens == [0] * len(none)
 
 
+@pytest.mark.parametrize(("rows", "most", "sizes"), [(24, 23, [12, 12]), (23, 8, [7, 8, 8]), (7, 7, [7]), (1, 7, [1])])
+def test_batches_are_as_few_as_may_be_and_of_like_size(whole: Whole, rows: int, most: int, sizes: list[int]) -> None:
+    seen: list[int] = []
+    hook = whole[0].register_forward_pre_hook(
+        lambda _, __, given: seen.append(len(given["input_ids"])), with_kwargs=True
+    )
+    try:
+        bare = [Encoded(example.prompt_ids, []) for example in whole[2][:rows]]
+        run(whole, examples=bare, batch_size=most, max_new_tokens=1)
+    finally:
+        hook.remove()
+    assert seen == sizes
+
+
+def test_no_rows_ask_nothing(whole: Whole) -> None:
+    assert run(whole, examples=[])[:4] == ([], [], [], [])
+
+
 def test_scoring_the_references_leaves_the_answers_alone(whole: Whole) -> None:
     other = [Encoded(example.prompt_ids, [5, 6, 7] * 9) for example in whole[2]]
     assert run(whole).token_ids == run(whole, examples=other).token_ids
