@@ -568,7 +568,9 @@ def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(
 
 def test_two_approvers_at_once_one_of_them_by_a_key_make_one_champion(house: House) -> None:
     before = house.alias("champion")
-    entry, asked = candidate(house, 11)
+    third = house.place.run("--set", "training.seed=17")
+    assert third.returncode == 0, third.stdout + third.stderr
+    entry, asked = house.request()
     words = ["approve", entry.digest[:12], "--candidate", asked.digests.adapter[:12], "--reason", "read it", "--as"]
     commands = [
         subprocess.Popen(
