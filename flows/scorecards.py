@@ -56,8 +56,8 @@ def make(
     from tasks.people.sheet import make_sheet, questions
 
     store = Store.of(prepared())
-    found, evaluation = evaluated(model, version, settings())
-    sheet = make_sheet(evaluation, rows, against, store)
+    found, evaluation, champion = evaluated(model, version, settings())
+    sheet = make_sheet(evaluation, rows, against, store, champion)
     asked = questions(sheet, store)
     written = []
     if out is not None or as_csv is None:
@@ -123,7 +123,7 @@ def show(model: str, version: str | None, as_json: bool) -> None:
     from tasks.people.collect import figures, opinion_of, scorecards, standing
 
     store = Store.of(prepared())
-    found, evaluation = evaluated(model, version, settings())
+    found, evaluation, _ = evaluated(model, version, settings())
     opinion = opinion_of(standing(scorecards(evaluation.digest, store)))
     if as_json:
         named = {figure.name: figure.value for figure in figures(opinion)}

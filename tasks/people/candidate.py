@@ -6,11 +6,11 @@ from typing import Any
 
 from conf.settings import Settings
 from tasks.errors import ModelError
-from tasks.promote.evidence import held_out
+from tasks.promote.evidence import lineage_of
 from tasks.promote.registry import alias
 from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client
-from tasks.results import Evaluation, Frozen
+from tasks.results import ChampionEvaluation, Evaluation, Frozen
 
 SUFFIX = "-candidates"
 
@@ -24,8 +24,8 @@ class Version(Frozen):
     experiment_id: str
 
 
-def evaluated(model: str, version: str | None, settings: Settings) -> tuple[Version, Evaluation]:
-    """A candidate's version and its evaluation.
+def evaluated(model: str, version: str | None, settings: Settings) -> tuple[Version, Evaluation, ChampionEvaluation]:
+    """A candidate's version, its evaluation, and that of the champion it was judged beside.
 
     Args:
         model: its name, with or without `-candidates`.
@@ -41,8 +41,10 @@ def evaluated(model: str, version: str | None, settings: Settings) -> tuple[Vers
     wanted = version or alias(registry, name, CHALLENGER) or _newest(registry, name)
     if wanted is None:
         raise ModelError(f"{model}: MLflow has no candidate of it; run its recipe first")
-    _, evaluation = held_out(name, wanted, settings)  # raises where there is no such version
-    return _version(registry, registry.get_model_version(name, wanted)), evaluation
+    lineage = lineage_of(name, wanted, settings)  # raises where there is no such version
+    evaluation = Evaluation.model_validate(lineage["evaluation"])
+    champion = ChampionEvaluation.model_validate(lineage["champion"])
+    return _version(registry, registry.get_model_version(name, wanted)), evaluation, champion
 
 
 def version_of(evaluation: str, settings: Settings) -> Version:

@@ -19,11 +19,13 @@ MAX_NOTES = 2000  # characters
 class Sheet(Result):
     """The rows that reviewers are asked about, and the secret that says which answer of a row stands first.
 
-    `rows` are ids in the order of the sheet; row 1 is the first. `predictions` is the evaluation's, see `Evaluation`.
+    `rows` are ids in the order of the sheet; row 1 is the first. `predictions` holds the answers of the tuned
+    arm, `opponents` those of the other one: the same file, or that of the champion (see `tasks.results.Answers`).
     """
 
     evaluation: str
     predictions: Artifact
+    opponents: Artifact
     against: Opponent
     rows: tuple[str, ...]
     secret: Artifact

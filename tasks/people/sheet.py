@@ -18,7 +18,7 @@ from conf.schema import digest_of
 from tasks.artifacts import Store
 from tasks.errors import RecipeError
 from tasks.people.results import Opponent, Sheet
-from tasks.results import Artifact, Evaluation, Frozen
+from tasks.results import Artifact, ChampionEvaluation, Evaluation, Frozen
 
 FOLDER = "sheets"
 ORDER = "order.key"
@@ -63,7 +63,13 @@ def tuned_first(rows: Sequence[str], secret: bytes) -> frozenset[str]:
     return frozenset(sorted(rows, key=drawn)[:half])
 
 
-def make_sheet(evaluation: Evaluation, count: int, against: Opponent | None, store: Store) -> Sheet:
+def make_sheet(
+    evaluation: Evaluation,
+    count: int,
+    against: Opponent | None,
+    store: Store,
+    champion: ChampionEvaluation | None = None,
+) -> Sheet:
     """The sheet of `count` rows; asked for again, it is the same, so that all reviewers have one.
 
     Args:
@@ -73,12 +79,15 @@ def make_sheet(evaluation: Evaluation, count: int, against: Opponent | None, sto
         RecipeError: the evaluation holds no answers of that arm.
         StoreError: the predictions are gone, or are not those that were evaluated.
     """
-    rows = _read(evaluation.predictions, store)
-    opponent: Opponent = against or ("champion" if _has(rows, "champion") else "base")
-    if not _has(rows, opponent):
-        raise RecipeError(f"--against {opponent}: this evaluation holds no answers of it")
-    chosen = sample((row["id"] for row in rows), evaluation.digest, count)
-    key = digest_of({"evaluation": evaluation.digest, "against": opponent, "rows": chosen})
+    answered = champion.answers if champion else None
+    opponent: Opponent = against or ("champion" if answered else "base")
+    if opponent == "champion" and answered is None:
+        raise RecipeError("--against champion: no champion answered the rows of this evaluation")
+    theirs = answered.predictions if answered and opponent == "champion" else evaluation.predictions
+    by_id = _read(evaluation.predictions, store)
+    chosen = sample(by_id, evaluation.digest, count)
+    asked = {"evaluation": evaluation.digest, "against": opponent, "theirs": theirs.sha256, "rows": chosen}
+    key = digest_of(asked)
     with store.writing(FOLDER, key) as workspace:  # its lock, so that two who ask at once get one sheet
         found = store.find(FOLDER, key, Sheet)
         if found is not None:
@@ -91,6 +100,7 @@ def make_sheet(evaluation: Evaluation, count: int, against: Opponent | None, sto
             parents=(evaluation.digest,),
             evaluation=evaluation.digest,
             predictions=evaluation.predictions,
+            opponents=theirs,
             against=opponent,
             rows=chosen,
             secret=workspace.artifact(ORDER),
@@ -114,14 +124,14 @@ def answers(sheet: Sheet, store: Store) -> tuple[Answers, ...]:
     Raises:
         StoreError: the predictions are gone, or are not those that were evaluated.
     """
-    by_id = {row["id"]: row for row in _read(sheet.predictions, store)}
+    by_id, theirs = _read(sheet.predictions, store), _read(sheet.opponents, store)
     return tuple(
         Answers(
             row=row,
             prompt=by_id[row]["prompt"],
             reference=by_id[row]["expected"],
             tuned=by_id[row]["tuned"],
-            against=by_id[row][sheet.against],
+            against=theirs[row][sheet.against],
         )
         for row in sheet.rows
     )
@@ -147,13 +157,8 @@ def order(sheet: Sheet, store: Store) -> frozenset[str]:
     return tuned_first(sheet.rows, store.open(sheet.secret).read_bytes())
 
 
-def _read(predictions: Artifact, store: Store) -> list[dict[str, Any]]:
+def _read(predictions: Artifact, store: Store) -> dict[str, dict[str, Any]]:
+    """The rows by their ids."""
     import pyarrow.parquet as pq
 
-    rows: list[dict[str, Any]] = pq.read_table(store.open(predictions)).to_pylist()
-    return rows
-
-
-def _has(rows: Sequence[dict[str, Any]], arm: str) -> bool:
-    """Whether every row holds an answer of the arm."""
-    return bool(rows) and all(row.get(arm) is not None for row in rows)
+    return {str(row["id"]): row for row in pq.read_table(store.open(predictions)).to_pylist()}

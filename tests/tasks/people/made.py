@@ -14,7 +14,7 @@ from tasks.artifacts import Store
 from tasks.people.cards import write_cards
 from tasks.people.results import SCALES, Card, Marks, Sheet
 from tasks.people.sheet import make_sheet, questions
-from tasks.results import Evaluation
+from tasks.results import Answers, ChampionEvaluation, Evaluation
 
 NASTY = '</textarea><script>alert("x")</script> & <b>bold</b>'
 FORMULA = '=HYPERLINK("http://example.com")'
@@ -49,11 +49,19 @@ def make_evaluation(store: Store, count: int = 40, *, champion: bool = False, ke
             key=key,
             parents=("split", "base", key),
             predictions=workspace.artifact("predictions.parquet"),
+            statistics=workspace.artifact("report.json"),
             report=workspace.artifact("report.json"),
             n_rows=count,
             metrics=(),
         )
         return store.commit(workspace, evaluation, {})
+
+
+def the_champion(evaluation: Evaluation) -> ChampionEvaluation:
+    """The model in production, whose answers stand in the same file."""
+    names = ("predictions", "statistics", "report", "n_rows", "metrics")
+    answers = Answers(**{name: getattr(evaluation, name) for name in names})
+    return ChampionEvaluation(key="c", name="m", version="1", adapter_sha256="0" * 64, answers=answers)
 
 
 def marks(score: int = 4, **scores: int) -> Marks:

@@ -15,7 +15,7 @@ from tasks.errors import RecipeError
 from tasks.people.cards import ASKED, guarded, read_cards, read_lines, sheet_of, unblinded, unguarded, write_cards
 from tasks.people.results import Card, Sheet
 from tasks.people.sheet import make_sheet, order, questions
-from tests.tasks.people.made import FORMULA, as_csv, filled, make_evaluation, store_in
+from tests.tasks.people.made import FORMULA, as_csv, filled, make_evaluation, store_in, the_champion
 from tests.tasks.people.made import sheet_of as made_sheet
 
 
@@ -65,7 +65,8 @@ def test_the_file_holds_texts_and_empty_cells_and_no_formula(store: Store) -> No
 
 
 def test_the_file_says_nothing_of_the_arms(store: Store) -> None:
-    sheet = make_sheet(make_evaluation(store, champion=True), 10, None, store)
+    evaluation = make_evaluation(store, champion=True)
+    sheet = make_sheet(evaluation, 10, None, store, the_champion(evaluation))
     text = write_cards(sheet, questions(sheet, store))
     secret = store.open(sheet.secret).read_bytes().hex()
     for word in ("tuned", "base", "champion", "against", secret, sheet.secret.sha256):

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.people.page import render
 from tasks.people.sheet import make_sheet, questions
-from tests.tasks.people.made import NASTY, make_evaluation, store_in
+from tests.tasks.people.made import NASTY, make_evaluation, store_in, the_champion
 
 
 class Elements(HTMLParser):
@@ -37,7 +37,8 @@ class Elements(HTMLParser):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = store_in(tmp_path_factory.mktemp("page"))
-    sheet = make_sheet(make_evaluation(store, champion=True), 40, None, store)
+    evaluation = make_evaluation(store, champion=True)
+    sheet = make_sheet(evaluation, 40, None, store, the_champion(evaluation))
     return render(sheet, questions(sheet, store), "demo, version 3")
 
 

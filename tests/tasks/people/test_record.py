@@ -29,7 +29,7 @@ from tasks.register.runs import client
 from tasks.results import Evaluation
 from tests.builders import make_split
 from tests.flows.platform import free_port
-from tests.tasks.people.made import make_evaluation, marks
+from tests.tasks.people.made import make_evaluation, marks, the_champion
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -61,6 +61,7 @@ class House:
         lineage = {
             "evaluation": evaluation.model_dump(mode="json"),
             "split": (split or self._split()).model_dump(mode="json"),
+            "champion": {"key": "n", "name": model, "version": None, "adapter_sha256": None, "answers": None},
         }
         self.mlflow.log_dict(run, lineage, f"{verdict_folder('verdict', 'recipe')}/{LINEAGE}")
         name = f"{model}-candidates"
@@ -132,7 +133,7 @@ def said(trace: Any, reviewer: str) -> dict[str, Any]:
 def test_the_challenger_is_meant_or_without_one_the_newest_or_the_version_that_is_named(house: House) -> None:
     old, new = (make_evaluation(house.store, 5, key=f"which-{age}") for age in ("old", "new"))
     assert [house.register("which", old), house.register("which", new)] == ["1", "2"]
-    found, evaluation = evaluated("which", None, house.settings)
+    found, evaluation, _ = evaluated("which", None, house.settings)
     assert (found.model, found.version, evaluation) == ("which", "2", new)
     assert evaluated("which-candidates", "1", house.settings)[1] == old
     house.mlflow.set_registered_model_alias("which-candidates", CHALLENGER, "1")
@@ -286,7 +287,7 @@ def test_two_sheets_of_one_evaluation_share_the_tuned_traces_and_not_their_score
     evaluation = make_evaluation(house.store, 8, champion=True, key="two-sheets")
     house.register("two-sheets", evaluation)
     for opponent, score in (("base", 5), ("champion", 4)):
-        sheet = make_sheet(evaluation, 1, opponent, house.store)  # type: ignore[arg-type]  # both are opponents
+        sheet = make_sheet(evaluation, 1, opponent, house.store, the_champion(evaluation))  # type: ignore[arg-type]  # both are opponents
         add(house, sheet, "ada", cards_of(sheet, score))
     traces = house.traces("two-sheets")
     assert sorted(trace.info.tags["tunegate.arm"] for trace in traces) == ["base", "champion", "tuned"]

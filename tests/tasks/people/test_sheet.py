@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import RecipeError, StoreError
 from tasks.people.sheet import find_sheet, make_sheet, order, questions, sample, tuned_first
-from tests.tasks.people.made import make_evaluation, row_id, store_in
+from tests.tasks.people.made import make_evaluation, row_id, store_in, the_champion
 
 IDS = [row_id(number) for number in range(200)]
 
@@ -89,11 +89,12 @@ def test_questions_show_both_answers_in_the_order_that_was_drawn(tmp_path: Path)
 def test_against_the_champion_where_it_answered_and_never_where_it_did_not(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     with_champion = make_evaluation(store, champion=True, key="champion")
-    assert make_sheet(with_champion, 5, None, store).against == "champion"
-    assert make_sheet(with_champion, 5, "base", store).against == "base"
+    champion = the_champion(with_champion)
+    assert make_sheet(with_champion, 5, None, store, champion).against == "champion"
+    assert make_sheet(with_champion, 5, "base", store, champion).against == "base"
     without = make_evaluation(store)
     assert make_sheet(without, 5, None, store).against == "base"
-    with pytest.raises(RecipeError, match=r"^--against champion: this evaluation holds no answers of it$"):
+    with pytest.raises(RecipeError, match=r"^--against champion: no champion answered the rows of this evaluation$"):
         make_sheet(without, 5, "champion", store)
 
 
