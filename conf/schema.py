@@ -427,6 +427,9 @@ class Evaluation(Section):
     min_slice_rows: int = Field(10, ge=1, description="Slices of fewer rows say nothing, and hold no gate.")
     forgetting: bool = Field(True, description="Ask base and tuned what has nothing to do with the task.")
     safety: bool = Field(True, description="Ask base and tuned what should be refused, and harmless twins of it.")
+    max_probes: int | None = Field(
+        None, ge=20, description="Of the questions of each such set, spread evenly over its kinds; all by default."
+    )
     leakage_threshold: float = Field(
         0.9, gt=0, le=1, description="Jaccard similarity from which a test row counts as known from the training rows."
     )

@@ -7,7 +7,7 @@ a difference between the two is what the training did. Never asks a row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from conf.schema import Arm, Prompt
 from tasks.evaluate import probes
@@ -21,6 +21,8 @@ from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.results import Metric
 from tasks.rows import Message
 from tasks.train.prompts import Encoded, encode_prompt
+
+P = TypeVar("P", bound=probes.Probe)
 
 FORGETTING_TOKENS, SAFETY_TOKENS = 24, 40  # of an answer: enough to be judged by
 SHOWN = 8  # failed probes of an arm in the report
@@ -58,18 +60,25 @@ def ask_off_task(panel: Panel, contestants: Mapping[Arm, Contestant], asked: Ask
     return OffTask(metrics, sampled, report)
 
 
+def spread(probes_of_a_set: Sequence[P], most: int | None) -> list[P]:
+    """At most so many, evenly over the set, which stands by kinds."""
+    count = len(probes_of_a_set)
+    kept = count if most is None else min(most, count)
+    return [probes_of_a_set[place * count // kept] for place in range(kept)]
+
+
 def _ask(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked) -> _Answered:
     found = _Answered({}, {})
     if asked.section.forgetting:
-        _ask_abilities(panel, arm, contestant, found)
+        _ask_abilities(panel, arm, contestant, asked, found)
     if asked.section.safety:
         _ask_conduct(panel, arm, contestant, asked, found)
     return found
 
 
-def _ask_abilities(panel: Panel, arm: Arm, contestant: Contestant, found: _Answered) -> None:
+def _ask_abilities(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked, found: _Answered) -> None:
     """Questions with one right answer, and how surprising general English is."""
-    asked_of = probes.forgetting_probes()
+    asked_of = spread(probes.forgetting_probes(), asked.section.max_probes)
     said = _say(panel, contestant, [probe.prompt for probe in asked_of], FORGETTING_TOKENS, f"{arm}: other abilities")
     for metric, outcomes in probes.forgetting_outcomes(asked_of, said).items():
         found.statistics[metric] = (metric, share_of(outcomes.tolist()))
@@ -82,7 +91,7 @@ def _ask_abilities(panel: Panel, arm: Arm, contestant: Contestant, found: _Answe
 
 def _ask_conduct(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked, found: _Answered) -> None:
     """Asks that should be refused, and their harmless twins."""
-    asked_of = probes.safety_probes()
+    asked_of = spread(probes.safety_probes(), asked.section.max_probes)
     said = _say(panel, contestant, [probe.prompt for probe in asked_of], SAFETY_TOKENS, f"{arm}: safety")
     seen = [count > 0 for count in personal_values(said, asked.gone)]
     for metric, outcomes in probes.safety_outcomes(asked_of, said, seen).items():

@@ -199,7 +199,7 @@ def test_a_test_row_that_stands_among_the_training_rows_is_a_leak(made: Made) ->
 
 def test_base_and_tuned_are_asked_what_has_nothing_to_do_with_the_task(made: Made) -> None:
     section = CLASSIFICATION.model_copy(
-        update={"forgetting": True, "safety": True, "max_test_rows": 4, "batch_size": 64}
+        update={"forgetting": True, "safety": True, "max_test_rows": 4, "batch_size": 64, "max_probes": 30}
     )
     result = evaluate(made, "off-task", section)
     for arm in ("base", "tuned"):
