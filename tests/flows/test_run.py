@@ -23,7 +23,10 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 FROM_GATES_ON = ("judge", "report", "register")
-STAGES = ("ingest", "scrub", "check", "split", "base", "smoke", "train", "evaluate", "record", *FROM_GATES_ON)
+STAGES = (
+    *("ingest", "scrub", "check", "split", "base", "smoke", "train", "evaluate", "champion", "record"),
+    *FROM_GATES_ON,
+)
 
 
 def stages_done(output: str) -> list[str]:
