@@ -45,6 +45,7 @@ WORKERS = {
     "cpu": ("python", "-m", "flows.ready", "worker", "start", "--type", "ready"),
     "gpu": ("prefect", "worker", "start"),
 }
+LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is three transactions on SQLite
 START_SECONDS = 120
 RUNS_STOP_SECONDS = 20  # a training hands its run back
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
@@ -56,7 +57,6 @@ SERVER = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nine processes that nothing here needs
 }
 WORKER = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",  # and up to a third more: the most that a click waits to be seen
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
@@ -155,13 +155,16 @@ def _start_all(current: Settings, prefect_port: int, mlflow_port: int, *, worker
 
 
 def _start_workers(current: Settings, standing: Addresses, parts: list[str], say: Say) -> None:
-    servers = {"PREFECT_API_URL": standing.prefect_api, "TUNEGATE_MLFLOW_UI": current.mlflow_ui or standing.mlflow}
+    variables = {"PREFECT_API_URL": standing.prefect_api, "TUNEGATE_MLFLOW_UI": current.mlflow_ui or standing.mlflow}
     for part in parts:
         pool = part.removeprefix(WORKER_OF)
+        variables["PREFECT_WORKER_QUERY_SECONDS"] = (
+            inherited().get("PREFECT_WORKER_QUERY_SECONDS") or LOOK_SECONDS[pool]
+        )
         # a dead one of the same name would seem online for a while
         name = f"{pool}-{socket.gethostname()}-{time.time():.0f}"
         command = (*WORKERS[pool], "--pool", pool, "--name", name)
-        process = _start(current, part, *command, **servers)
+        process = _start(current, part, *command, **variables)
         _wait_for(process, partial(_worker_is_online, standing.prefect_api, pool, name))
     if parts:
         say(f"workers: {', '.join(part.removeprefix(WORKER_OF) for part in parts)}")
