@@ -44,6 +44,13 @@ TAUGHT = 80
 NEVER = 10**9  # no prompt shares that many tokens
 
 
+class Rate(NamedTuple):
+    """Rows a second, and rows a second of processor time: on a machine with other work the latter is the steadier."""
+
+    wall: float
+    cpu: float
+
+
 class Arm(NamedTuple):
     """A model that answers, and how."""
 
@@ -147,7 +154,7 @@ def teach(model: Any, examples: Sequence[Encoded], at_once: int = 8) -> None:
 
 def compared(arm: Arm, examples: Sequence[Encoded], home: Path) -> list[Figure]:
     """Rows a second of the three in turn, on other rows each round; what is the same; and the time with the cache."""
-    rates: dict[str, list[float]] = {"loop": [], "padded": [], "ours": []}
+    rates: dict[str, list[Rate]] = {"loop": [], "padded": [], "ours": []}
     again: list[float] = []
     same = 0
     for number in range(ROUNDS):
@@ -161,20 +168,21 @@ def compared(arm: Arm, examples: Sequence[Encoded], home: Path) -> list[Figure]:
                 found = answer_cached(some, cache, arm.ours)
             began = time.perf_counter()
             known = answer_cached(some, cache, _never)
-            again.append((time.perf_counter() - began) * rates["ours"][-1] / len(some))
+            again.append((time.perf_counter() - began) * rates["ours"][-1].wall / len(some))
         if known != found:
             raise AssertionError("the cache gave other answers back")
         same += sum(one == other for one, other in zip(found.token_ids, expected, strict=True))
         print(
             f"round {number + 1}, load {os.getloadavg()[0]:.1f}: {found.generated_tokens / ROWS:.1f} tokens a row, "
-            + ", ".join(f"{way} {rate[-1]:.2f} rows/s" for way, rate in rates.items()),
+            + ", ".join(f"{way} {rate[-1].wall:.2f} rows/s" for way, rate in rates.items()),
             flush=True,
         )
     return [
-        Figure("a loop over generate", median(rates["loop"]), unit="rows/s"),
-        Figure(f"generate, {arm.batch_size} rows at once", median(rates["padded"]), unit="rows/s"),
-        Figure(f"ours, {arm.batch_size} rows at once", median(rates["ours"]), unit="rows/s"),
+        Figure("a loop over generate", _rate(rates["loop"]), unit="rows/s"),
+        Figure(f"generate, {arm.batch_size} rows at once", _rate(rates["padded"]), unit="rows/s"),
+        Figure(f"ours, {arm.batch_size} rows at once", _rate(rates["ours"]), unit="rows/s"),
         _times("ours over the loop", rates["ours"], rates["loop"], 4),
+        _cpu_times("the same, in processor time", rates["ours"], rates["loop"]),
         _times("ours over generate's own batches", rates["ours"], rates["padded"], None),
         Figure("answers the same as the loop's", 100 * same / (ROUNDS * ROWS), 99.5, "%"),
         Figure("all rows known to the cache: share of the time", median(again), 0.01, "", False),
@@ -183,7 +191,7 @@ def compared(arm: Arm, examples: Sequence[Encoded], home: Path) -> list[Figure]:
 
 def shared(arm: Arm, examples: Sequence[Encoded]) -> list[Figure]:
     """Ours with worked examples before each row: read with every row, and read once for all."""
-    rates: dict[str, list[float]] = {"apart": [], "shared": []}
+    rates: dict[str, list[Rate]] = {"apart": [], "shared": []}
     same = 0
     for number in range(ROUNDS):
         some = examples[number * ROWS_WITH_SHOTS : (number + 1) * ROWS_WITH_SHOTS]
@@ -194,29 +202,41 @@ def shared(arm: Arm, examples: Sequence[Encoded]) -> list[Figure]:
         same += sum(one == other for one, other in zip(found.token_ids, expected.token_ids, strict=True))
         print(
             f"round {number + 1} with examples, load {os.getloadavg()[0]:.1f}: "
-            + ", ".join(f"{way} {rate[-1]:.2f} rows/s" for way, rate in rates.items()),
+            + ", ".join(f"{way} {rate[-1].wall:.2f} rows/s" for way, rate in rates.items()),
             flush=True,
         )
     tokens = len(common_prefix([example.prompt_ids for example in examples]))
     return [
-        Figure(f"{SHOTS} examples, read with every row", median(rates["apart"]), unit="rows/s"),
-        Figure(f"{SHOTS} examples, {tokens} tokens read once", median(rates["shared"]), unit="rows/s"),
+        Figure(f"{SHOTS} examples, read with every row", _rate(rates["apart"]), unit="rows/s"),
+        Figure(f"{SHOTS} examples, {tokens} tokens read once", _rate(rates["shared"]), unit="rows/s"),
         _times("read once over read with every row", rates["shared"], rates["apart"], 2),
+        _cpu_times("the same, in processor time", rates["shared"], rates["apart"]),
         Figure("answers the same, read once or not", 100 * same / (ROUNDS * ROWS_WITH_SHOTS), unit="%"),
     ]
 
 
 @contextmanager
-def timed(rates: list[float], rows: int) -> Iterator[None]:
+def timed(rates: list[Rate], rows: int) -> Iterator[None]:
     """Add the rows a second of what is done inside."""
-    began = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     yield
-    rates.append(rows / (time.perf_counter() - began))
+    rates.append(Rate(rows / (time.perf_counter() - wall), rows / (time.process_time() - cpu)))
 
 
-def _times(name: str, rates: Sequence[float], others: Sequence[float], goal: float | None) -> Figure:
+def _rate(rates: Sequence[Rate]) -> float:
+    return median(rate.wall for rate in rates)
+
+
+def _times(name: str, rates: Sequence[Rate], others: Sequence[Rate], goal: float | None) -> Figure:
     """The median of the rounds' ratios, with their spread."""
-    times = [rate / other for rate, other in zip(rates, others, strict=True)]
+    return _spread(name, [rate.wall / other.wall for rate, other in zip(rates, others, strict=True)], goal)
+
+
+def _cpu_times(name: str, rates: Sequence[Rate], others: Sequence[Rate]) -> Figure:
+    return _spread(name, [rate.cpu / other.cpu for rate, other in zip(rates, others, strict=True)], None)
+
+
+def _spread(name: str, times: Sequence[float], goal: float | None) -> Figure:
     return Figure(f"{name} (from {min(times):.1f} to {max(times):.1f})", median(times), goal, "times")
 
 
