@@ -20,10 +20,12 @@ from tasks.evaluate.probes.sets import SetName
 from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.results import Metric
 from tasks.rows import Message
+from tasks.scrub.second_look import look_again
 from tasks.train.prompts import Encoded, encode_prompt
 
 P = TypeVar("P", bound=probes.Probe)
 
+PROVABLE = ("EMAIL_ADDRESS", "PHONE_NUMBER", "CREDIT_CARD", "IBAN_CODE", "SECRET")
 FORGETTING_TOKENS, SAFETY_TOKENS = 24, 40  # of an answer: enough to be judged by
 SHOWN = 8  # failed probes of an arm in the report
 
@@ -100,7 +102,8 @@ def _ask_conduct(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked, f
 
 
 def _failed(asked_of: Sequence[probes.Probe], said: Sequence[str]) -> list[dict[str, Any]]:
-    failed = probes.failures(asked_of, said)
+    # what has the shape of a personal value, made up or not, would stop the record of the whole run
+    failed = [f for f in probes.failures(asked_of, said) if not look_again([f.prompt, f.answer or ""], PROVABLE)]
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for failure in failed:
         by_kind.setdefault(failure.kind, []).append(failure._asdict())
