@@ -15,7 +15,7 @@ from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
-from flows.runs import deployed_run, is_marked, mark, others_wait, refusal
+from flows.runs import deployed_run, form_sent_at, is_marked, mark, others_wait, refusal
 from tasks import promote as promotion
 from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Entry, Promoted
@@ -90,12 +90,12 @@ def _ask_until_decided(entry: Entry, run: str) -> None:
         form = suspend_flow_run(
             wait_for_input=Decision.with_initial_data(description=text), key=f"decision-{number}", timeout=int(left)
         )
-        why = _record(entry, form, f"{run}/{number}")
+        why = _record(entry, form, run, f"{run}/{number}")
         if why:
             get_run_logger().warning("not counted, asked again: %s", why)
 
 
-def _record(entry: Entry, form: Decision, name: str) -> str:
+def _record(entry: Entry, form: Decision, run: str, name: str) -> str:
     """Record the form once; why it does not count, or nothing."""
     attempt = promotion.Attempt(
         kind="approved" if form.decision == "approve" else "rejected",
@@ -106,7 +106,9 @@ def _record(entry: Entry, form: Decision, name: str) -> str:
     )
     replayed = promotion.is_recorded(name, settings())
     try:
-        stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code)
+        stands = promotion.decide(
+            entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=form_sent_at(run)
+        )
     except PromotionRefused as refused:
         return str(refused)
     if not replayed:

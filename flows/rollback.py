@@ -8,7 +8,7 @@ from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import tell_rolled_back
 from flows.forms import ModelName, Text
-from flows.runs import refusal
+from flows.runs import deployed_run, form_sent_at, refusal
 from tasks import promote as promotion
 from tasks.errors import TunegateError
 from tasks.ledger import RolledBack
@@ -22,12 +22,13 @@ def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> Roll
         model: the registered name, without `-candidates`.
         approver: your name in conf/policies/promotion.yaml.
         reason: why; it stands in the ledger for good.
-        code: the one-time code of your authenticator app; it counts once, for a minute.
+        code: the one-time code of your authenticator app; it counts once, for a minute when you press Submit.
     """
-    current = settings()
+    current, run = settings(), deployed_run()
     prepare_environment(current)
     try:
-        done = promotion.rollback(model, reason, approver, load_policy(), current, code=code)
+        sent = None if run is None else form_sent_at(run)
+        done = promotion.rollback(model, reason, approver, load_policy(), current, code=code, sent_at=sent)
     except TunegateError as error:
         return refusal(error)
     get_run_logger().info("%s version %s is champion again, instead of %s", done.model, done.version, done.previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,6 +23,14 @@ def deployed_run() -> str | None:
     from prefect import runtime
 
     return None if runtime.deployment.id is None else str(runtime.flow_run.id)
+
+
+def form_sent_at(run: str) -> datetime:
+    """When the server took the form that this run goes on with: at its last resumption, or else at its creation."""
+    with _client() as client:
+        resumed = [state.timestamp for state in client.read_flow_run_states(UUID(run)) if state.name == "Resuming"]
+        created = client.read_flow_run(UUID(run)).created
+    return max(resumed, default=created) or datetime.now(UTC)
 
 
 def run_name() -> str:

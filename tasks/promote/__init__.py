@@ -227,14 +227,16 @@ def is_recorded(name: str, settings: Settings) -> bool:
 
 
 def decide(
-    name: str, attempt: Attempt, policy: Policy, settings: Settings, *, code: str | None = None, key: Path | None = None
-) -> Standing:
+    name: str, attempt: Attempt, policy: Policy, settings: Settings, *,
+    code: str | None = None, sent_at: datetime | None = None, key: Path | None = None,
+) -> Standing:  # fmt: skip
     """Record a person's decision, proven by a code or a key; what does not count is recorded as refused.
 
     A form that was recorded before (see `Attempt`) counts as it did then.
 
     Args:
         name: the request: the first digits of its digest.
+        sent_at: when the form with the code was sent, by the server's clock: a worker may come to it later.
 
     Raises:
         PromotionRefused: the decision does not count, with the one reason.
@@ -250,7 +252,7 @@ def decide(
 
     def event(entries: tuple[Entry, ...]) -> Event:
         def prove(approver: Approver) -> Proof | None:
-            return proof_of(approver, text, settings, now, code=code, signed=signed)
+            return proof_of(approver, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
 
         return judged(entries, entry.digest, attempt, policy, now, prove)
 
@@ -273,14 +275,14 @@ def _signed(key: Path, text: bytes) -> Proof:
 
 
 def proof_of(
-    approver: Approver, text: bytes, settings: Settings, now: datetime, *, code: str | None, signed: Proof | None
+    approver: Approver, text: bytes, settings: Settings, typed: datetime, *, code: str | None, signed: Proof | None
 ) -> Proof | None:
     """The proof by signature or code, verified; None where it does not hold."""
     if signed is not None:
         return signed if proofs.signature_holds(approver, text, signed) else None
     if code is None or not approver.totp or not proofs.has_secret(secrets_folder(settings), approver.name):
         return None
-    step = proofs.step_of_code(secrets_folder(settings), approver.name, code, now)
+    step = proofs.step_of_code(secrets_folder(settings), approver.name, code, typed)
     return None if step is None else proofs.code_proof(secrets_folder(settings), approver.name, text, step)
 
 
@@ -337,7 +339,7 @@ def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: 
 
 def rollback(
     model: str, reason: str, approver: str, policy: Policy, settings: Settings, *,
-    code: str | None = None, key: Path | None = None,
+    code: str | None = None, sent_at: datetime | None = None, key: Path | None = None,
 ) -> RolledBack:  # fmt: skip
     """Make the previous champion the champion again, on one approver's word; ends first what a killed run began.
 
@@ -365,7 +367,8 @@ def rollback(
         why = why or ("a rollback needs a reason" if not reason.strip() else "")
         why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
         known = None if locked(entries, approver, now) else person
-        proof = proof_of(known, text, settings, now, code=code, signed=signed) if known else None
+        typed = proofs.typed_at(sent_at, now)
+        proof = proof_of(known, text, settings, typed, code=code, signed=signed) if known else None
         why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
         if why or proof is None:
             step = proof.step if proof else None

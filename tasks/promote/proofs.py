@@ -13,7 +13,7 @@ import json
 import secrets
 import subprocess
 import tempfile
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ from tasks.ledger import Digests, Proof
 NAMESPACE = "tunegate-decision"
 PERIOD_SECONDS = 30
 DRIFT_STEPS = 1  # a clock may be half a minute off
+LATE_MINUTES = 10  # a form may wait for a free worker
 
 
 def statement(
@@ -94,6 +95,11 @@ def enroll(folder: Path, name: str) -> str:
 def has_secret(folder: Path, name: str) -> bool:
     """Whether the approver was enrolled."""
     return (folder / f"{name}.totp").is_file()
+
+
+def typed_at(sent: datetime | None, now: datetime) -> datetime:
+    """When a code counts as typed: when its form was sent, yet at most LATE_MINUTES ago; without a form, now."""
+    return now if sent is None else min(max(sent, now - timedelta(minutes=LATE_MINUTES)), now)
 
 
 def step_of_code(folder: Path, name: str, code: str, now: datetime) -> int | None:

@@ -88,6 +88,18 @@ def test_a_code_is_right_in_its_half_minute_and_the_two_beside_it(tmp_path: Path
     assert found == {-90: None, -60: None, -30: step - 1, 0: step, 30: step + 1, 60: None, 90: None}
 
 
+def test_a_code_counts_as_typed_when_its_form_was_sent_within_reason() -> None:
+    typed = {minutes: proofs.typed_at(NOW + timedelta(minutes=minutes), NOW) - NOW for minutes in (-600, -11, -9, 0, 5)}
+    assert {minutes: then.total_seconds() / 60 for minutes, then in typed.items()} == {
+        -600: -10,
+        -11: -10,
+        -9: -9,
+        0: 0,
+        5: 0,
+    }
+    assert proofs.typed_at(None, NOW) == NOW
+
+
 @pytest.mark.parametrize("code", ["", "000000", "12345", "abcdef", "1234567", "\uff11\uff12\uff13\uff14\uff15\uff16"])
 def test_a_wrong_code_is_none(tmp_path: Path, code: str) -> None:
     proofs.enroll(tmp_path, "ann")
