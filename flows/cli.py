@@ -5,11 +5,15 @@ Exit codes: 0 done · 1 failed · 2 a gate refused · 3 bad usage or a bad recip
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import gc
 import logging
 import shlex
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -132,6 +136,7 @@ def main() -> None:
     """The entry point: every failure ends in one clear line and its exit code, never in a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())  # until there is a file, nothing goes to the terminal
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no reason for a traceback
+    atexit.register(gc.freeze)  # to look for garbage once more, in all that was imported, takes more than a second
     try:
         commands.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -163,15 +168,32 @@ def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     """Run the flow under the live display of stages."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.retrain import retrain
-    from flows.terminal import StageBoard
-    from tasks.progress import Nobody, listening
+    with _server_starting():
+        import mlflow  # noqa: F401 - every run asks it who is champion
+
+        from flows.retrain import retrain
+        from flows.terminal import StageBoard
+        from tasks.progress import Nobody, listening
 
     board = contextlib.nullcontext(Nobody()) if quiet else StageBoard()
     # nobody watches an ephemeral server, and to end the thread that beats takes up to a second a flow
     beat = {} if settings().prefect_api_url else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(beat), board as listener, listening(listener):
         return cast("Outcome", retrain(str(recipe), overrides))
+
+
+@contextlib.contextmanager
+def _server_starting() -> Iterator[None]:
+    """Let Prefect's ephemeral server start beside what is imported meanwhile: each takes some four seconds."""
+    if settings().prefect_api_url:
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    with ThreadPoolExecutor(1) as threads:
+        started = threads.submit(SubprocessASGIServer().start)  # the one that the flow would start and wait for
+        yield
+        started.result()
 
 
 def _scrubbed(source: Path, target: Path, policy: PiiPolicy, spans: bool, quiet: bool) -> Stats:
