@@ -164,7 +164,7 @@ class StageBoard:
             if stage.state != "running":
                 return
             now = self._clock()
-            if stage.first is None or done < stage.done or unit != stage.unit:
+            if stage.first is None or done == 0 or done < stage.done or unit != stage.unit:
                 stage.first = (now, done)  # the stage went on to another kind of work
             stage.done, stage.total, stage.unit, stage.note, stage.last = done, total, unit, note, now
             due = now - stage.printed >= SECONDS_BETWEEN_LINES

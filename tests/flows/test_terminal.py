@@ -147,6 +147,17 @@ def test_a_rate_starts_anew_when_the_stage_goes_on_to_other_work() -> None:
     assert "50/100 rows, 5/s, tuned" in line_of(board, "evaluate")
 
 
+def test_a_rate_starts_at_the_last_report_of_nothing_done() -> None:
+    clock = Clock()
+    board = StageBoard(console=log(), clock=clock)
+    board.progress("evaluate", 0, 100, "rows", "prompted")  # its rows are not answered: the shots are picked meanwhile
+    clock.now += 10
+    board.progress("evaluate", 0, 100, "rows", "tuned")
+    clock.now += 10
+    board.progress("evaluate", 50, 100, "rows", "tuned")
+    assert "50/100 rows, 5/s, tuned" in line_of(board, "evaluate")
+
+
 def test_each_end_has_a_mark_and_a_word_and_not_a_colour_alone() -> None:
     board = StageBoard(console=log())
     board.finished("scrub", "1,470 rows")
