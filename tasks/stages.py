@@ -35,7 +35,7 @@ from conf.settings import PROJECT, Settings, environment, settings
 from tasks import base_model, check, ingest, judge, progress, scrub, split
 from tasks.artifacts import Store, Workspace, sha256_of
 from tasks.errors import RecipeError, TunegateError
-from tasks.evaluate.arms import evaluate_arms, evaluate_champion
+from tasks.evaluate.arms import evaluate_arms, evaluate_champion, held_out
 from tasks.evaluate.contestants import Ring
 from tasks.evaluate.metrics import custom_sources
 from tasks.evaluate.offtask import probe_digests
@@ -305,13 +305,11 @@ def prepare_base(model: Model) -> Base:
 
 @_stage_task("smoke")
 def smoke(split: Split, base: Base, recipe: Recipe) -> SmokeTest:
-    """Some steps on 100 rows."""
-    return _done_once(
-        "smoke",
-        SmokeTest,
-        (split, base),
-        _training_sections(recipe),
-        lambda w: smoke_test(
+    """Some steps on 100 rows; before them the held-out references are scored, as a training is too late for that."""
+
+    def work(workspace: Workspace) -> SmokeTest:
+        held_out(split, _asked(recipe, workspace))
+        return smoke_test(
             split,
             base,
             recipe.model,
@@ -320,9 +318,10 @@ def smoke(split: Split, base: Base, recipe: Recipe) -> SmokeTest:
             recipe.lora,
             recipe.training,
             threads=settings().threads,
-            workspace=w,
-        ),
-    )
+            workspace=workspace,
+        )
+
+    return _done_once("smoke", SmokeTest, (split, base), _training_sections(recipe), work)
 
 
 @_stage_task("train")

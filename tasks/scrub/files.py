@@ -9,9 +9,10 @@ import csv
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ FORMATS = (".jsonl", ".csv", ".parquet")
 _ROWS_AT_ONCE = 2048
 
 Record = dict[str, Any]
+Change = Callable[[str | None, str], str]  # of a text at its path, or of the name of a field, which has none
 
 
 @dataclass
@@ -73,7 +75,8 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
         raise DataError(f"{target}: there is no folder {target.parent}")
     began = time.monotonic()
     stats = Stats()
-    work = _Work(Replacer(policy, key_of(cache) if is_keyed(policy) else None), stats, spans=spans)
+    replacer = Replacer(policy, key_of(cache) if is_keyed(policy) else None)
+    work = _Work(replacer, stats, spans=spans, names=kind == ".jsonl")  # those of Parquet are its schema
     aside = target.with_name(f".{target.name}.part")
     try:
         with ExitStack() as stack:
@@ -101,10 +104,11 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
 class _Work:
     """Records and the spans of their texts in, scrubbed records out."""
 
-    def __init__(self, replacer: Replacer, stats: Stats, *, spans: bool) -> None:
+    def __init__(self, replacer: Replacer, stats: Stats, *, spans: bool, names: bool) -> None:
         self._replacer = replacer
         self._stats = stats
         self._spans = spans
+        self._names = names
 
     def scrub(self, record: Record, found: Mapping[str, Spans]) -> Record | None:
         """The record as it goes on, or None where an operator drops it."""
@@ -112,13 +116,15 @@ class _Work:
         drops: list[str] = []
         places: list[Record] = []
 
-        def scrub_text(path: str, text: str) -> str:
+        def scrub_text(path: str | None, text: str) -> str:
+            if path is None and not self._names:
+                return text
             content = pieces.read(text)
             spans = found[content.seen]
             scrubbed = self._replacer.scrub(content, spans, numbering)
             entities.update(scrubbed.entities)
             drops.extend([scrubbed.drops] if scrubbed.drops else [])
-            if self._spans:
+            if self._spans and path is not None:
                 places.extend(_places(path, content, spans))
             return scrubbed.text
 
@@ -151,24 +157,39 @@ def _places(path: str, content: pieces.Content, found: Spans) -> Iterator[Record
             }
 
 
-def _mapped(path: str, value: Any, change: Any) -> Any:
-    """The value with every text in it changed, at any depth."""
+def _mapped(path: str, value: Any, change: Change) -> Any:
+    """The value with every text in it changed, at any depth: names of nested fields too, if they are no plain ones."""
     if isinstance(value, str):
         return change(path, value) if value else value
     if isinstance(value, dict):
-        return {name: _mapped(f"{path}.{name}", inner, change) for name, inner in value.items()}
+        names = _named(value, change)
+        return {names[name]: _mapped(f"{path}.{names[name]}", inner, change) for name, inner in value.items()}
     if isinstance(value, list):
         return [_mapped(f"{path}.{index}", inner, change) for index, inner in enumerate(value)]
     return value
+
+
+def _named(names: Iterable[str], change: Change) -> dict[str, str]:
+    """The new name of each field of an object; those that became alike are numbered: each field stays one."""
+    new = {name: name if not name or pieces.is_field_name(name) else change(None, name) for name in names}
+    taken = {name for name in new if new[name] == name}
+    for old, name in new.items():
+        if name != old:
+            numbered = (f"{name} {number}" for number in count(2))
+            new[old] = next(free for free in chain([name], numbered) if free not in taken)
+            taken.add(new[old])
+    return new
 
 
 def _seen(record: Record) -> Iterator[str]:
     """The texts that are looked at in a record."""
     texts: list[str] = []
 
-    def note(path: str, text: str) -> str:
+    def note(path: str | None, text: str) -> str:
         if len(text) > MAX_CHARACTERS:
-            raise DataError(f"{path}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at")
+            raise DataError(
+                f"{path or 'a name'}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at"
+            )
         texts.append(pieces.read(text).seen)
         return text
 

@@ -55,10 +55,10 @@ def read(raw: str) -> Content:
         start = length + len(before)
         if literal.startswith('"'):
             text = whole(json.loads(literal, strict=False))
-            is_field_name = _FIELD_NAME.fullmatch(text) and _KEY_FOLLOWS.match(raw, match.end())
+            names_a_field = is_field_name(text) and _KEY_FOLLOWS.match(raw, match.end())
             parts += [before, '"', text, '"']
             length = start + len(text) + 2
-            if text and not is_field_name:
+            if text and not names_a_field:
                 pieces.append(Piece(*match.span(), start + 1, length - 1, "json"))
         else:
             parts += [before, literal]
@@ -67,6 +67,11 @@ def read(raw: str) -> Content:
                 pieces.append(Piece(*match.span(), start, length, "json"))
         end = match.end()
     return Content(raw, "".join([*parts, raw[end:]]), tuple(pieces))
+
+
+def is_field_name(text: str) -> bool:
+    """Whether it is a plain name of a field, which says nothing of a person."""
+    return _FIELD_NAME.fullmatch(text) is not None
 
 
 def assemble(content: Content, texts: Sequence[str]) -> str:

@@ -179,6 +179,27 @@ def test_spans_are_places_in_the_original_texts_those_in_nested_fields_and_in_js
     }
 
 
+def test_names_of_nested_fields_go_too_and_each_field_stays_one(tmp_path: Path, policy: PiiPolicy) -> None:
+    mails = {"jo@example.org": 1, "<EMAIL_ADDRESS>": 2, "al@example.org": {"bo@example.org": "at 10.0.0.1"}, "plain": 3}
+    target, stats = scrubbed(as_jsonl(tmp_path / "in.jsonl", [{"by_mail": mails}]), policy, spans=True)
+    (row,) = rows_of(target)
+    assert row["by_mail"] == {
+        "<EMAIL_ADDRESS> 2": 1,
+        "<EMAIL_ADDRESS>": 2,
+        "<EMAIL_ADDRESS> 3": {"<EMAIL_ADDRESS>": "at <IP_ADDRESS>"},
+        "plain": 3,
+    }
+    assert [span["field"] for span in row["spans"]] == ["by_mail.<EMAIL_ADDRESS> 3.<EMAIL_ADDRESS>"]
+    assert stats.entities == {"EMAIL_ADDRESS": 3, "IP_ADDRESS": 1}
+
+
+def test_names_in_a_parquet_schema_stay(tmp_path: Path, policy: PiiPolicy) -> None:
+    row = {"by_mail": {"jo@example.org": "at 10.0.0.1"}}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "in.parquet")
+    target, _ = scrubbed(tmp_path / "in.parquet", policy)
+    assert pq.read_table(target).to_pylist() == [{"by_mail": {"jo@example.org": "at <IP_ADDRESS>"}}]
+
+
 def test_a_span_in_json_with_escapes_is_the_whole_string(tmp_path: Path, policy: PiiPolicy) -> None:
     row = {"answer": '{"a": "at \\u00e9 jo@example.org"}'}
     target, _ = scrubbed(as_jsonl(tmp_path / "in.jsonl", [row]), policy, spans=True)
