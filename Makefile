@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test test-platform test-fast check format lint types contracts lock schema clean
+.PHONY: setup demo test test-long test-platform test-fast check format lint types contracts lock schema clean
 
 setup: .venv/.installed
 
@@ -21,20 +21,24 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/tunegate run conf/recipes/demo.yaml
 
-# Two files at a time, with one thread each: two that both take two threads crawl.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two files at a time, with one thread each: two that both take two threads crawl. As they are sorted, the longest begin.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: setup
-	$(PYTEST) -m "not gpu and not platform"
+	$(PYTEST) -m "not gpu and not platform and not long"
+
+# Every stage killed, and every gate held to its bad recipe.
+test-long: setup
+	$(PYTEST) -m long
 
 # One after the other: they start servers, workers and a browser, and measure how soon something is noticed.
 test-platform: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m platform
 
 test-fast: setup
-	$(PYTEST) -m "not gpu and not slow and not platform"
+	$(PYTEST) -m "not gpu and not slow and not platform and not long"
 
-check: setup format lint types contracts test test-platform
+check: setup format lint types contracts test test-long test-platform
 
 format: setup
 	$(BIN)/ruff format --check .

@@ -17,7 +17,7 @@ import pytest
 from tests.flows.bad_recipes.made import make
 from tests.flows.warm import WarmCommandLine
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RECIPES = Path(__file__).parent / "bad_recipes"
 # In the order in which they cost least: what another has trained already is found in the store.

@@ -1,4 +1,4 @@
-"""`tunegate run` as a person runs it: the whole way on a tiny model, twice, with an edited gate, and through kills.
+"""`tunegate run` as a person runs it: the whole way on a tiny model, twice, and with an edited gate.
 
 Real flows on Prefect's ephemeral server, real MLflow on SQLite, real processes.
 """
@@ -6,10 +6,9 @@ Real flows on Prefect's ephemeral server, real MLflow on SQLite, real processes.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,7 +17,7 @@ from conf.settings import PROJECT
 from tasks.errors import RecipeError
 from tests.builders import QUESTIONS
 from tests.flows.place import Place
-from tests.waiting import wait_for
+from tests.flows.warm import WarmCommandLine
 
 pytestmark = pytest.mark.slow
 
@@ -165,47 +164,11 @@ def test_the_challenger_answers_in_a_new_process(place: Place, first: subprocess
 
 
 @pytest.fixture(scope="module")
-def undisturbed(first: subprocess.CompletedProcess[str], place: Place) -> str:
-    assert first.returncode == 0
-    return str(json.loads(place.run("--json").stdout)["adapter_sha256"])
-
-
-def test_a_run_killed_in_every_stage_goes_on_and_ends_with_the_same_adapter(
-    tmp_path: Path, place: Place, undisturbed: str
-) -> None:
-    home = tmp_path / "home"
-    for stage in ("scrub", "check", "base", "smoke", "train", "evaluate", "record", "register"):
-        kill_in(place, home, stage)
-    last = place.run("--json", TUNEGATE_HOME=str(home))
-    assert last.returncode == 0, last.stdout + last.stderr
-    assert json.loads(last.stdout)["adapter_sha256"] == undisturbed
-    assert json.loads(last.stdout)["candidate"]["version"] == "1"
-
-
-def kill_in(place: Place, home: Path, stage: str) -> None:
-    """Start the run and kill -9 it as soon as `stage` begins; what came before must be found done."""
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "flows.cli", "run", str(place.recipe)],
-        cwd=PROJECT,
-        env=place.environment(TUNEGATE_HOME=str(home)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        again: list[str] = []
-        for line in process.stdout or ():
-            if ": done in" in line:
-                again.append(line.split(":")[0])
-            if line.startswith(f"{stage}: started"):
-                if stage == "train":
-                    wait_for(
-                        lambda: bool(list(home.glob("cache/*/train/*/checkpoints/checkpoint-*/trainer_state.json")))
-                    )
-                process.send_signal(signal.SIGKILL)
-                break
-        process.wait()
-    assert process.returncode == -signal.SIGKILL, f"the run ended before {stage}"
-    assert len(again) == len(set(again))
+def warm(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommandLine]:
+    folder = tmp_path_factory.mktemp("warm")
+    own = place.environment(TUNEGATE_HOME=str(folder / "home"), HF_HUB_OFFLINE="1")
+    with WarmCommandLine(own, folder / "log") as line:
+        yield line
 
 
 @pytest.mark.parametrize(
@@ -231,9 +194,9 @@ def kill_in(place: Place, home: Path, stage: str) -> None:
     ],
 )
 def test_bad_input_gets_one_clear_line_and_its_exit_code(
-    place: Place, tmp_path: Path, arguments: tuple[str, ...], code: int, says: str
+    place: Place, warm: WarmCommandLine, arguments: tuple[str, ...], code: int, says: str
 ) -> None:
-    ended = place.run(*arguments, TUNEGATE_HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+    ended = warm.command("run", str(place.recipe), *arguments)
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert len(errors) == 1
