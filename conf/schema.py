@@ -539,10 +539,10 @@ class Recipe(Section):
     @field_validator("gates", mode="after")
     @classmethod
     def _what_no_recipe_may_forget(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-        """A recipe that does not speak of leakage, or asks people but not for showstoppers, gets a gate on it."""
-        asked = {gate.metric for gate in gates}
-        more = [LEAKAGE] if "leakage" not in asked else []
-        if "showstoppers" not in asked and any(gate.arm == "people" for gate in gates):
+        """A recipe that sets leakage no limit for good, or asks people but not for showstoppers, gets a gate on it."""
+        limited = {gate.metric: gate.overridable for gate in gates if gate.max is not None}
+        more = [LEAKAGE] if limited.get("leakage", True) else []
+        if "showstoppers" not in limited and any(gate.arm == "people" for gate in gates):
             more.append(SHOWSTOPPERS)
         return (*gates, *more)
 

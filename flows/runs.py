@@ -26,11 +26,16 @@ def deployed_run() -> str | None:
 
 
 def form_sent_at(run: str) -> datetime:
-    """When the server took the form that this run goes on with: at its last resumption, or else at its creation."""
+    """When the server took the form that this run goes on with: at its last resumption, or else at its creation.
+
+    Of a run that starts again it is now: its parameters may be others since.
+    """
     with _client() as client:
         resumed = [state.timestamp for state in client.read_flow_run_states(UUID(run)) if state.name == "Resuming"]
-        created = client.read_flow_run(UUID(run)).created
-    return max(resumed, default=created) or datetime.now(UTC)
+        found = client.read_flow_run(UUID(run))
+    if resumed:
+        return max(resumed)
+    return found.created if found.created and found.run_count <= 1 else datetime.now(UTC)
 
 
 def run_name() -> str:

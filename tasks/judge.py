@@ -33,6 +33,7 @@ class Evidence(NamedTuple):
     Attributes:
         sampled: per arm and metric what the figure is made of, where its noise is known.
         slices: per kind the name of each test row's slice.
+        groups: the number of each test row's group, or None where that was not written down.
         least: rows of a slice that can hold a gate.
     """
 
@@ -42,6 +43,7 @@ class Evidence(NamedTuple):
     people: People
     sampled: Mapping[tuple[str, str], Sampled]
     slices: Mapping[str, tuple[str, ...]]
+    groups: tuple[int, ...] | None
     least: int
 
     def figure(self, arm: str, metric: str) -> float | None:
@@ -101,7 +103,8 @@ def gather(
     table = pq.read_table(open_(evaluation.predictions))
     named = [name for name in table.column_names if name.startswith("slice_")]
     slices = {name.removeprefix("slice_"): tuple(table[name].to_pylist()) for name in named}
-    return Evidence(evaluation, champion, clean, people, sampled, slices, least)
+    groups = tuple(table["group"].to_pylist()) if "group" in table.column_names else None
+    return Evidence(evaluation, champion, clean, people, sampled, slices, groups, least)
 
 
 def overall(results: Sequence[GateResult]) -> State:
@@ -152,11 +155,12 @@ def _rows(evidence: Evidence) -> int:
 
 def _hold(evidence: Evidence, gate: Gate) -> _Held:
     arms = (gate.arm, *((gate.against,) if gate.against else ()))
-    if "champion" in arms and evidence.champion.answers is None:
-        return _Held(gate, None, excuse=NO_CHAMPION)
     figures = [evidence.figure(arm, gate.metric) for arm in arms]
-    if any(value is None for value in figures):
+    no_champion = evidence.champion.answers is None
+    if any(value is None for arm, value in zip(arms, figures, strict=True) if not (no_champion and arm == "champion")):
         return _Held(gate, None)
+    if no_champion and "champion" in arms:
+        return _Held(gate, None, excuse=NO_CHAMPION)
     value = figures[0] if len(figures) == 1 else (figures[0] or 0.0) - (figures[1] or 0.0)
     sampled = [evidence.sampled.get((arm, gate.metric)) for arm in arms]
     if any(one is None for one in sampled):
@@ -164,7 +168,7 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
     found = [one for one in sampled if one is not None]
     if gate.slice:
         return _hold_slices(evidence, gate, found)
-    return _against(gate, _noise(found, None))
+    return _against(gate, _noise(evidence, found, None))
 
 
 def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> _Held:
@@ -173,20 +177,25 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
     if sampled[0].unit != TEST or not names:
         return _Held(gate, None)
     parts = rows_by_slice(names, evidence.least)
-    held = [_against(gate, _noise(sampled, rows))._replace(worst=name) for name, rows in parts.items()]
+    held = [_against(gate, _noise(evidence, sampled, rows))._replace(worst=name) for name, rows in parts.items()]
     held = [one for one in held if one.value is not None and math.isfinite(one.value)]
     if not held:
         return _Held(gate, None)
     worst = min(held, key=lambda one: _margin(gate, one.value or 0.0))
     if worst.holds is None or worst.fails is None:
         return worst
+    if _margin(gate, worst.value or 0.0) >= 0:  # none is outside: the one that is least sure is named
+        worst = max(held, key=lambda one: one.holds or 0.0)
     return worst._replace(
         holds=max(one.holds or 0.0 for one in held), fails=min(1.0, len(held) * min(one.fails or 0.0 for one in held))
     )
 
 
-def _noise(sampled: Sequence[Sampled], rows: Sequence[int] | None) -> Noise:
-    return noise_of(sampled[0].statistic, sampled[1].statistic if len(sampled) > 1 else None, rows)
+def _noise(evidence: Evidence, sampled: Sequence[Sampled], rows: Sequence[int] | None) -> Noise:
+    """Of one arm, or of the difference of two; rows of the test side by their groups, probes each on its own."""
+    one, *others = (each.statistic for each in sampled)
+    groups = evidence.groups if sampled[0].unit == TEST else None
+    return noise_of(one, others[0] if others else None, rows, groups)
 
 
 def _against(gate: Gate, noise: Noise) -> _Held:
@@ -261,15 +270,17 @@ def _rows_needed(held: _Held, claims: int, n_rows: int) -> int | None:
 
 def _reason(held: _Held, state: State, needed: int | None) -> str:
     gate, value = held.gate, held.value
+    name = f"{gate.metric} of {gate.arm}" + (f" minus {gate.against}" if gate.against else "")
     if held.excuse:
-        return f"{gate.metric} of {gate.arm} minus {gate.against}: {held.excuse}"
+        return f"{name}: {held.excuse}"
     if value is None:
         return f"{gate.metric} is missing: refused"
-    name = f"{gate.metric} of {gate.arm}" + (f" minus {gate.against}" if gate.against else "")
     name += f" in the worst {gate.slice} ({held.worst})" if held.worst else ""
     told = _told(gate, value)
     if state == "inconclusive":
         low, high = held.noise.interval(gate.confidence or CONFIDENCE) if held.noise else (value, value)
+        if held.noise and held.noise.is_unknown:
+            return f"{name} {told}, but all rows are alike: nothing tells how sure that is: inconclusive"
         settle = (
             f"about {needed:,} test rows would settle it"
             if needed
@@ -312,10 +323,10 @@ def compare(evidence: Evidence) -> dict[str, Any]:
     arms: dict[str, dict[str, Any]] = {}
     differences: dict[str, dict[str, Any]] = {}
     for (arm, metric), one in evidence.sampled.items():
-        arms.setdefault(arm, {})[metric] = _shown(noise_of(one.statistic))
+        arms.setdefault(arm, {})[metric] = _shown(_noise(evidence, [one], None))
         tuned = evidence.sampled.get(("tuned", metric))
         if arm != "tuned" and tuned is not None:
-            differences.setdefault(arm, {})[metric] = _shown(noise_of(tuned.statistic, one.statistic))
+            differences.setdefault(arm, {})[metric] = _shown(_noise(evidence, [tuned, one], None))
     return {
         "confidence": CONFIDENCE,
         "arms": arms,
@@ -330,15 +341,17 @@ def _sliced(evidence: Evidence, kind: str) -> list[dict[str, Any]]:
     if not measured:
         return []
     metric = next((name for name in MAIN_METRICS if name in measured), measured[0])
-    arms = {arm: one.statistic for (arm, name), one in evidence.sampled.items() if name == metric}
+    arms = {arm: one for (arm, name), one in evidence.sampled.items() if name == metric}
     tuned = arms["tuned"]
     return [
         {
             "name": name,
             "rows": len(rows),
             "metric": metric,
-            "arms": {arm: _shown(noise_of(one, rows=rows)) for arm, one in arms.items()},
-            "differences": {arm: _shown(noise_of(tuned, one, rows)) for arm, one in arms.items() if arm != "tuned"},
+            "arms": {arm: _shown(_noise(evidence, [one], rows)) for arm, one in arms.items()},
+            "differences": {
+                arm: _shown(_noise(evidence, [tuned, one], rows)) for arm, one in arms.items() if arm != "tuned"
+            },
         }
         for name, rows in rows_by_slice(evidence.slices[kind], evidence.least).items()
     ]

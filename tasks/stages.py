@@ -118,6 +118,8 @@ _ANSWER = (
     "tasks.evaluate.constrain",
     "tasks.evaluate.contestants",
     "tasks.evaluate.exact",
+    "tasks.evaluate.keys",
+    "tasks.evaluate.panel",
     "tasks.train.model",
 )
 
@@ -416,6 +418,7 @@ def _asked(recipe: Recipe, workspace: Workspace) -> Asked:
     return Asked(
         section=recipe.evaluation,
         gone=scrub.gone(recipe.pii),
+        allowed=recipe.pii.allow_list,
         metrics_folder=settings().conf / "metrics",
         engine=digest_of([[source_digest(module) for module in _ANSWER], _versions(_TRAIN)]),
         ring=_ring(),

@@ -26,7 +26,7 @@ from tasks.artifacts import Workspace
 from tasks.errors import DataError
 from tasks.evaluate.contestants import Contestant
 from tasks.evaluate.leakage import Leak, leaks
-from tasks.evaluate.measure import ArmResult, Held, measure, references_fit
+from tasks.evaluate.measure import ArmResult, Held, measure, references_fit, shown
 from tasks.evaluate.measured import TEST, Sampled, write
 from tasks.evaluate.offtask import ask_off_task
 from tasks.evaluate.panel import Asked, Panel
@@ -206,17 +206,19 @@ def _write(
 
 
 def _write_predictions(held: Held, arms: Mapping[str, ArmResult], asked: Asked) -> None:
-    """A line a row: id, label, prompt, expected, slice_…, and for each arm its text, `_correct` and `_failure`."""
+    """A line a row: id, group, label, prompt, expected, slice_…, and for each arm text, `_correct` and `_failure`."""
+    group_numbers: dict[str, int] = {}  # no names
     slices = slices_of(asked.section.slices, held.row_labels, held.prompts, held.sources)
     columns: dict[str, Any] = {
         "id": [row["id"] for row in held.rows],
+        "group": [group_numbers.setdefault(row["group"], len(group_numbers)) for row in held.rows],
         "label": pa.array(held.row_labels, pa.string()),
         "prompt": held.prompts,
         "expected": held.expected,
         **{f"slice_{kind}": list(names) for kind, names in slices.items()},
     }
     for arm, result in arms.items():
-        columns[arm] = result.texts
+        columns[arm] = shown(result, asked)
         columns[f"{arm}_correct"] = list(result.scores.correct)
         columns[f"{arm}_failure"] = pa.array(result.failures, pa.string())
     pq.write_table(pa.table(columns), asked.workspace.folder / "predictions.parquet", compression="zstd")

@@ -14,7 +14,9 @@ from tasks.evaluate.generate import Answers
 from tasks.evaluate.panel import Asked
 from tasks.evaluate.statistics import Statistic, mean_of, total
 from tasks.rows import Message, Row, completion_of, prompt_of
-from tasks.scrub.second_look import look_again
+from tasks.scrub.second_look import look_again, without
+
+WITHHELD = "(left out: it may hold a personal value)"
 
 
 class Held(NamedTuple):
@@ -70,7 +72,7 @@ def references_fit(held: Held, asked: Asked) -> None:
 def measure(held: Held, texts: list[str], answers: Answers, asked: Asked) -> ArmResult:
     """Every figure of an arm."""
     scores = _score(texts, held, asked)
-    values = personal_values(texts, asked.gone)
+    values = personal_values(texts, asked.gone, asked.allowed)
     statistics: dict[str, Statistic] = {
         **scores.statistics,
         "perplexity": Statistic("exp_mean", mean_of(answers.nll, answers.nll_tokens).rows),
@@ -104,10 +106,19 @@ def measure(held: Held, texts: list[str], answers: Answers, asked: Asked) -> Arm
     return ArmResult(texts, scores._replace(metrics=figures, statistics=statistics), wrong)
 
 
-def personal_values(texts: Sequence[str], gone: Sequence[str]) -> list[int]:
+def personal_values(texts: Sequence[str], gone: Sequence[str], allowed: Sequence[str] = ()) -> list[int]:
     """How many values other means find in each answer, names aside: of what was to be gone."""
     checkable = [entity for entity in gone if entity != "PERSON"]
-    return [look_again([text], checkable).total() for text in texts]
+    return [look_again([without(text, allowed)], checkable).total() for text in texts]
+
+
+def shown(result: ArmResult, asked: Asked) -> list[str]:
+    """The answers as they are kept: one that surely holds a personal value is counted, and not written down."""
+    suspects = result.scores.statistics["second_look"].rows[:, 0] > 0
+    return [
+        WITHHELD if suspect and look_again([without(text, asked.allowed)], asked.gone, sure=True) else text
+        for text, suspect in zip(result.texts, suspects, strict=True)
+    ]
 
 
 def _score(texts: Sequence[str], held: Held, asked: Asked) -> metrics.Scores:

@@ -1,37 +1,41 @@
 """How sure a figure is: intervals, one-sided tests of a bound, and the rows that would settle it. Pure and seeded.
 
 Rows are weighed anew at random many times, all arms alike, so that arms on the same rows are compared row by row:
-the Bayesian bootstrap (D. Rubin, 1981), whose weights never make a rare class vanish.
+the Bayesian bootstrap (D. Rubin, 1981), whose weights never make a rare class vanish. Rows of one group, which are no
+independent evidence, are weighed together.
 
-A share, or the difference of two, gets one row more, the worst that could have come: N. Gaffke's bound (2005; see
-E. Learned-Miller and P. Thomas, "A New Confidence Interval for the Mean of a Bounded Random Variable", 2019). For
-yes and no it is exactly that of C. Clopper and E. Pearson (1934), so that ten right answers out of ten prove little.
+A figure whose scale ends, or the difference of two, gets one row more, the worst that could have come. Of a share this
+is N. Gaffke's bound (2005; see E. Learned-Miller and P. Thomas, "A New Confidence Interval for the Mean of a Bounded
+Random Variable", 2019), and for yes and no exactly that of C. Clopper and E. Pearson (1934), so that ten right answers
+out of ten prove little. Of figures of classes it is the same thought (`statistics.extremes`).
 Where two arms of yes and no are asked which is better, the test is Q. McNemar's (1947), exact.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from tasks.evaluate.statistics import Floats, Statistic, mean_of, resampled, total
+from tasks.evaluate.statistics import Floats, Statistic, extremes, grouped, mean_of, resampled, scale, total
 
 RESAMPLES = 4000
 POWER = 0.8  # `rows_needed` are so many that the bound is settled eight times in ten
 _CHUNK_CELLS = 2_000_000  # weights held at once
 _MAX_ROWS = 10_000_000
+_ROUNDING = 1e-9
 
 
 class Noise(NamedTuple):
     """A figure, or the difference of two, under the noise of its rows.
 
     `lows` and `highs` (RESAMPLES,) are what it might as well have been, with the worst and the best row more where
-    figures have a scale that ends, `ends`; they are the same numbers where it does not. `yes_or_no`: each row is one of
-    the two; then `signs` counts, of a difference, the rows that only the one arm has, and only the other.
+    figures have a scale that ends, `ends`; they are the same numbers where it does not. `n_rows` are groups where rows
+    have some. `yes_or_no`: each row is one of the two; then `signs` counts, of a difference, the rows that only the one
+    arm has, and only the other.
     """
 
     value: float
@@ -42,6 +46,11 @@ class Noise(NamedTuple):
     yes_or_no: bool = False
     signs: tuple[int, int] | None = None
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing tells how far the truth may be: all rows are alike, and the figure has no scale that ends."""
+        return self.ends is None and bool(np.ptp(self.lows) <= _ROUNDING * abs(self.value))
+
     def interval(self, confidence: float) -> tuple[float, float]:
         """The two ends that hold the truth with this confidence."""
         rest = (1 - confidence) / 2
@@ -50,12 +59,16 @@ class Noise(NamedTuple):
 
     def against_min(self, bound: float) -> tuple[float, float]:
         """How likely such rows are where the truth is below the bound, and where it is not: two one-sided p-values."""
+        if self.is_unknown:
+            return 1.0, 1.0
         if self.signs is not None and bound == 0:
             return _sign_test(*self.signs)
         return _share(self.lows < bound), _share(self.highs >= bound)
 
     def against_max(self, bound: float) -> tuple[float, float]:
         """The same for a bound from above."""
+        if self.is_unknown:
+            return 1.0, 1.0
         if self.signs is not None and bound == 0:
             return _sign_test(*reversed(self.signs))
         return _share(self.highs > bound), _share(self.lows <= bound)
@@ -71,7 +84,7 @@ class Noise(NamedTuple):
 
         distance = abs(self.value - bound)
         spread = float(np.std((self.lows + self.highs) / 2)) * math.sqrt(self.n_rows)
-        if distance == 0 or not math.isfinite(spread):
+        if distance == 0 or self.is_unknown or not math.isfinite(spread):
             return None
         single_share = self.yes_or_no and self.signs is None
         at_bound = math.sqrt(max(0.0, bound * (1 - bound))) if single_share else spread
@@ -80,26 +93,36 @@ class Noise(NamedTuple):
         return None if needed > _MAX_ROWS else max(self.n_rows + 1, math.ceil(needed))
 
 
-def noise_of(statistic: Statistic, other: Statistic | None = None, rows: Sequence[int] | None = None) -> Noise:
+def noise_of(
+    statistic: Statistic,
+    other: Statistic | None = None,
+    rows: Sequence[int] | None = None,
+    groups: Sequence[int] | None = None,
+) -> Noise:
     """The noise of a figure, or of its difference to that of another arm on the same rows.
 
     Args:
         rows: only these; all by default.
+        groups: the number of each row's group. Rows of one group, a customer's, are as like as they are: the noise is
+            that of groups, each weighed as a whole.
     """
     one, two = _only(statistic, rows), None if other is None else _only(other, rows)
-    n_rows = one.rows.shape[0]
-    ends = _ends(one, two)
+    ends, of_each = _ends(one, two), _of_groups(groups, rows)
     if two is None:
-        lows, highs = _redrawn(one, ends)
-        return Noise(total(one), n_rows, lows, highs, ends, _is_yes_or_no(one))
+        drawn = of_each(one)
+        lows, highs = _redrawn(drawn)
+        alone = drawn is one and _is_yes_or_no(one)
+        return Noise(total(one), drawn.rows.shape[0], lows, highs, ends, alone)
     value = total(one) - total(two)
-    if ends is None:
-        lows = _redrawn(one, None)[0] - _redrawn(two, None)[0]
-        return Noise(value, n_rows, lows, lows, None)
-    # of two plain means the row-wise differences, whose mean is the difference of the means
-    lows, highs = _redrawn(mean_of(one.rows[:, 0] - two.rows[:, 0]), ends)
-    both = _is_yes_or_no(one) and _is_yes_or_no(two)
-    return Noise(value, n_rows, lows, highs, ends, both, _signs(one, two) if both else None)
+    if one.kind == "mean" and ends is not None:
+        # of two plain means the row-wise differences, whose mean is the difference of the means
+        drawn = of_each(mean_of(one.rows[:, 0] - two.rows[:, 0], ends=ends))
+        lows, highs = _redrawn(drawn)
+        both = _is_yes_or_no(one) and _is_yes_or_no(two)
+        return Noise(value, drawn.rows.shape[0], lows, highs, ends, both, _signs(drawn) if both else None)
+    drawn = of_each(one)
+    ours, theirs = _redrawn(drawn), _redrawn(of_each(two))  # under the same weights: each row stays beside itself
+    return Noise(value, drawn.rows.shape[0], ours[0] - theirs[1], ours[1] - theirs[0], ends)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -116,20 +139,26 @@ def _only(statistic: Statistic, rows: Sequence[int] | None) -> Statistic:
     return statistic if rows is None else statistic._replace(rows=statistic.rows[list(rows)])
 
 
-def _redrawn(statistic: Statistic, ends: tuple[float, float] | None) -> tuple[Floats, Floats]:
+def _of_groups(groups: Sequence[int] | None, rows: Sequence[int] | None) -> Callable[[Statistic], Statistic]:
+    """What makes one row of each group; nothing where every row is alone in its own."""
+    mine = groups if groups is None or rows is None else [groups[row] for row in rows]
+    if mine is None or len(set(mine)) == len(mine):
+        return lambda statistic: statistic
+    return lambda statistic: grouped(statistic, mine)
+
+
+def _redrawn(statistic: Statistic) -> tuple[Floats, Floats]:
     """The figure under each of the random weights; twice, with the worst and the best row more, where there are."""
-    n_rows = statistic.rows.shape[0]
+    n_rows, more = statistic.rows.shape[0], extremes(statistic)
     lows, highs = np.empty(RESAMPLES), np.empty(RESAMPLES)
     size = max(1, _CHUNK_CELLS // (n_rows + 1))
     for start in range(0, RESAMPLES, size):
         weights = _weights(n_rows, start, min(size, RESAMPLES - start))
         part = slice(start, start + len(weights))
-        if ends is None:
+        if more is None:
             lows[part] = highs[part] = resampled(statistic, weights[:, :n_rows])
-            continue
-        sums, more = weights[:, :n_rows] @ statistic.rows, weights[:, n_rows]
-        lows[part] = (sums[:, 0] + more * ends[0]) / (sums[:, 1] + more)
-        highs[part] = (sums[:, 0] + more * ends[1]) / (sums[:, 1] + more)
+        else:
+            lows[part], highs[part] = resampled(statistic, weights, *more)
     return lows, highs
 
 
@@ -142,19 +171,24 @@ def _weights(n_rows: int, start: int, count: int) -> Floats:
 
 def _ends(one: Statistic, two: Statistic | None) -> tuple[float, float] | None:
     """The ends of the scale of a figure, or of the difference of two; None where one has none."""
-    if one.ends is None or two is None:
-        return one.ends
-    return None if two.ends is None else (one.ends[0] - two.ends[1], one.ends[1] - two.ends[0])
+    ours = scale(one)
+    if ours is None or two is None:
+        return ours
+    theirs = scale(two)
+    return None if theirs is None else (ours[0] - theirs[1], ours[1] - theirs[0])
 
 
 def _is_yes_or_no(statistic: Statistic) -> bool:
-    return statistic.ends == (0, 1) and bool(np.all((statistic.rows[:, 0] == 0) | (statistic.rows[:, 0] == 1)))
+    return (
+        statistic.kind == "mean"
+        and statistic.ends == (0, 1)
+        and bool(np.all((statistic.rows[:, 0] == 0) | (statistic.rows[:, 0] == 1)))
+    )
 
 
-def _signs(one: Statistic, two: Statistic) -> tuple[int, int]:
-    """Rows that only the first arm has, and only the second."""
-    difference = one.rows[:, 0] - two.rows[:, 0]
-    return int(np.sum(difference > 0)), int(np.sum(difference < 0))
+def _signs(difference: Statistic) -> tuple[int, int]:
+    """Rows, or groups, that the first arm has more of, and the second."""
+    return int(np.sum(difference.rows[:, 0] > 0)), int(np.sum(difference.rows[:, 0] < 0))
 
 
 def _sign_test(wins: int, losses: int) -> tuple[float, float]:

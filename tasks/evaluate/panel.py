@@ -28,6 +28,7 @@ class Asked(NamedTuple):
     Attributes:
         section: the recipe's.
         gone: entities that scrubbing takes away, and that answers should not hold.
+        allowed: what the recipe's allow list lets through.
         metrics_folder: where custom metrics lie.
         engine: digest of the code and the libraries that answer.
         ring: the one base in memory.
@@ -35,6 +36,7 @@ class Asked(NamedTuple):
 
     section: EvaluationSection
     gone: tuple[str, ...]
+    allowed: tuple[str, ...]
     metrics_folder: Path
     engine: str
     ring: Ring

@@ -7,6 +7,7 @@ where `weights` says how often each row is taken.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ BLEU_ORDER = 4  # n-grams of words
 CHRF_ORDER = 6  # n-grams of characters
 CHRF_BETA = 2  # how much more recall counts than precision
 _SUMS_AT_ONCE = 4_000_000  # 32 MB
+_OF_CLASSES = ("macro_f1", "macro_precision", "macro_recall", "weighted_f1")
 
 
 class Statistic(NamedTuple):
@@ -68,14 +70,64 @@ def total(statistic: Statistic) -> float:
     return float(figure(statistic.kind, sums, statistic.groups))
 
 
-def resampled(statistic: Statistic, weights: Floats) -> Floats:
-    """The figure of each resample: weights (resamples, rows), how often each row is taken -> (resamples,)."""
-    step = max(1, _SUMS_AT_ONCE // max(1, statistic.rows.shape[1]))
-    parts = [
-        figure(statistic.kind, np.asarray(weights[start : start + step] @ statistic.rows), statistic.groups)
-        for start in range(0, len(weights), step)
-    ]
-    return np.concatenate(parts) if parts else np.empty(0)
+def resampled(statistic: Statistic, weights: Floats, *more: Floats) -> Floats:
+    """The figure of each resample.
+
+    Args:
+        weights: (resamples, rows): how often each row is taken; one column more where there are rows in `more`.
+        more: each a row (parts,) that none of the statistic's is; the figures with it, instead of those without any.
+
+    Returns:
+        (resamples,), or (rows in `more`, resamples).
+    """
+    n_rows, step = statistic.rows.shape[0], max(1, _SUMS_AT_ONCE // max(1, statistic.rows.shape[1]))
+    parts: list[Floats] = []
+    for start in range(0, len(weights), step):
+        some = weights[start : start + step]
+        sums = np.asarray(some[:, :n_rows] @ statistic.rows)
+        with_more = [sums + some[:, n_rows:] * row for row in more] or [sums]
+        parts.append(np.stack([figure(statistic.kind, one, statistic.groups) for one in with_more]))
+    figures: Floats = np.concatenate(parts, axis=1) if parts else np.empty((max(1, len(more)), 0))
+    return figures if more else figures[0]
+
+
+def grouped(statistic: Statistic, groups: Sequence[int]) -> Statistic:
+    """The sums of each group of rows as one row: groups (rows,), the number of each row's -> (groups, parts)."""
+    from scipy import sparse
+
+    numbers, place = np.unique(np.asarray(groups), return_inverse=True)
+    members = sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(len(numbers), len(place)))
+    return statistic._replace(rows=members @ statistic.rows)
+
+
+def scale(statistic: Statistic) -> tuple[float, float] | None:
+    """Between which two ends the figure lies; None where it has none, or they are of no use."""
+    return (0.0, 1.0) if statistic.kind in _OF_CLASSES else statistic.ends
+
+
+def extremes(statistic: Statistic) -> tuple[Floats, Floats] | None:
+    """The row more that would do the figure most harm, and the one that would do it most good: (parts,) each.
+
+    Of classes, in each field: a row of the rarest class that is taken for the next, for of a rare one each row counts
+    most; and a right one of the rarest. Where rows are groups it is one of mean size. None where `scale` is.
+    """
+    ends = scale(statistic)
+    if ends is None:
+        return None
+    if statistic.kind not in _OF_CLASSES:
+        size = float(np.mean(statistic.rows[:, 1]))
+        return size * np.array([ends[0], 1.0]), size * np.array([ends[1], 1.0])
+    classes = np.asarray(statistic.rows.sum(axis=0), dtype=np.float64).reshape(-1, 3)
+    worst, best = np.zeros_like(classes), np.zeros_like(classes)
+    starts = np.cumsum((0, *(statistic.groups or (len(classes),))))
+    for start, end in pairwise(starts.tolist()):
+        seen = start + np.flatnonzero(classes[start:end, 1:].sum(axis=1))
+        if seen.size:
+            rarest, *others = seen[np.argsort(classes[seen, 1:].sum(axis=1), kind="stable")]
+            size = classes[start:end, 2].sum() / statistic.rows.shape[0]
+            worst[rarest, 2], worst[others[0] if others else rarest, 1] = size, size
+            best[rarest] = size
+    return worst.ravel(), best.ravel()
 
 
 def mean_of(

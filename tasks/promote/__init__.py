@@ -48,7 +48,7 @@ from tasks.promote.decision import (
     safe,
     standing,
 )
-from tasks.promote.evidence import resolved_recipe, started_by, verdict_of, verified_digests
+from tasks.promote.evidence import compared_champion, resolved_recipe, started_by, verdict_of, verified_digests
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
@@ -113,6 +113,7 @@ def request(
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
     digests = verified_digests(candidates, version, settings)
+    _refuse_other_champion(model, version, settings)
     for known, stands in standing_requests:
         if stands.state == "rejected" and requested(known).digests == digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
@@ -140,6 +141,15 @@ def request(
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
     return Ledger.of(settings).append(asked, now=now)
+
+
+def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
+    """What its gates compared it with must be what it would replace."""
+    compared = compared_champion(f"{model}-candidates", version, settings)
+    champion = registry.alias(client(settings), model, registry.CHAMPION)
+    if compared is not None and compared.version != champion:
+        was, now = (f"version {one}" if one else "nothing" for one in (compared.version, champion))
+        raise PromotionRefused(f"{model}: its gates knew {was} as champion, and now it is {now}; run its recipe again")
 
 
 def _refused_metrics(model: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
@@ -362,6 +372,9 @@ def rollback(
     signed = None if key is None else _signed(key, text)
     with ledger.busy():
         entries = ledger.entries()
+        now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
+        if now_there != (champion, previous):
+            raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")
         person = policy.approver(approver) if approver in rule_of(policy, model).approvers else None
         why = "not an approver of this model" if person is None else ""
         why = why or ("a rollback needs a reason" if not reason.strip() else "")

@@ -66,12 +66,20 @@ def find_request(entries: Sequence[Entry], name: str) -> tuple[Entry, Requested]
 
 def standing(entries: Sequence[Entry], request: str, policy: Policy, now: datetime) -> Standing:
     """Where the request of this digest stands at this time under this policy."""
-    _, asked = find_request(entries, request)
+    found, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
     moving = any(isinstance(e, Moving) and e.request == request for e in events)
-    state, why = _settled(events, request) or _open(asked, approvals, policy, now, moving=moving)
+    overtaken = _overtaken(events[entries.index(found) + 1 :], request, asked.model)
+    state, why = _settled(events, request) or overtaken or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why, moving)
+
+
+def _overtaken(later: Sequence[object], request: str, model: str) -> tuple[State, str] | None:
+    """Void once the champion is another than when it was asked for, or when its move began: nobody decided on that."""
+    began = next((place for place, e in enumerate(later) if isinstance(e, Moving) and e.request == request), 0)
+    moved = any(isinstance(e, Promoted | RolledBack) and e.model == model for e in later[began:])
+    return ("expired", "the champion changed since; request it anew") if moved else None
 
 
 def _settled(events: Sequence[object], request: str) -> tuple[State, str] | None:

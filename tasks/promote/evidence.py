@@ -6,7 +6,9 @@ version's tags ─ LoggedModel's files ─ run's lineage.json ─ store: adapter
 from __future__ import annotations
 
 import json
+import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +30,7 @@ from tasks.results import (
     ChampionEvaluation,
     CheckedData,
     Evaluation,
+    GateResult,
     RawData,
     Result,
     ScrubbedData,
@@ -214,6 +217,23 @@ def _refuse_broken_chain(
         raise DigestMismatch("lineage: adapter was not trained on this split and base")
 
 
+def compared_champion(model: str, version: str, settings: Settings) -> ChampionEvaluation | None:
+    """The model in production that a version's gates compared it with, or None where none of them asks about one.
+
+    Raises:
+        DigestMismatch: its record is not what its digest says.
+        ModelError: the registry or the run lacks a part of the record.
+    """
+    registry = client(settings)
+    entry = _version(registry, model, version)
+    with tempfile.TemporaryDirectory() as folder:
+        run = _Run(registry, entry.run_id, Path(folder))
+        judged = verdict_folder(str(entry.tags.get("verdict_digest")), str(entry.tags.get("recipe_digest")))
+        if not any("champion" in (gate.arm, gate.against) for gate in run.verdict(judged).gates):
+            return None
+        return run.result(run.read(f"{judged}/{LINEAGE}"), "champion", ChampionEvaluation)
+
+
 def _evidence(run: _Run, lineage: Any, evaluation: Evaluation, recipe: Any, store: Store) -> Evidence:
     """What the gates were held against, its files hashed anew."""
     champion = run.result(lineage, "champion", ChampionEvaluation)
@@ -232,10 +252,27 @@ def _refuse_other_gates(evidence: Evidence, verdict: Verdict, recipe: Any) -> No
         gates = tuple(Gate.model_validate(gate) for gate in recipe["gates"])
     except (KeyError, TypeError, ValueError) as error:
         raise DigestMismatch("recipe: its gates cannot be read") from error
-    if verdict.gates != decide(evidence, gates) or verdict.parents != tuple(result.digest for result in asked):
+    parents = tuple(result.digest for result in asked)
+    if not _alike(verdict.gates, decide(evidence, gates)) or verdict.parents != parents:
         raise DigestMismatch("verdict: it is not what the recipe's gates say of this evaluation")
     if verdict.state != overall(verdict.gates):
         raise DigestMismatch("verdict: it says another thing than its gates")
+
+
+def _alike(one: Sequence[GateResult], other: Sequence[GateResult]) -> bool:
+    """Whether the verdicts are the same but for the last digits of their figures, which differ from CPU to CPU."""
+    figures = ("value", "low", "high")
+
+    def same(a: float | None, b: float | None) -> bool:
+        return a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12))
+
+    def rest(gate: GateResult) -> GateResult:
+        return gate.model_copy(update=dict.fromkeys(figures))
+
+    return len(one) == len(other) and all(
+        rest(a) == rest(b) and all(same(getattr(a, name), getattr(b, name)) for name in figures)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _refuse_changed_files(store: Store, adapter: Adapter, base: Base, split: Split, evaluation: Evaluation) -> None:

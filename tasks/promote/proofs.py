@@ -98,8 +98,8 @@ def has_secret(folder: Path, name: str) -> bool:
 
 
 def typed_at(sent: datetime | None, now: datetime) -> datetime:
-    """When a code counts as typed: when its form was sent, yet at most LATE_MINUTES ago; without a form, now."""
-    return now if sent is None else min(max(sent, now - timedelta(minutes=LATE_MINUTES)), now)
+    """When a code counts as typed: when its form was sent, if that was no longer than LATE_MINUTES ago; else now."""
+    return sent if sent is not None and now - timedelta(minutes=LATE_MINUTES) <= sent <= now else now
 
 
 def step_of_code(folder: Path, name: str, code: str, now: datetime) -> int | None:

@@ -21,6 +21,7 @@ def rehearse(request: str, model: str, version: str, rows: int, settings: Settin
     """
     import pandas as pd
 
+    from tasks.evaluate.measure import WITHHELD
     from tasks.register.load import load_answerer
     from tasks.rows import read_rows
 
@@ -28,7 +29,8 @@ def rehearse(request: str, model: str, version: str, rows: int, settings: Settin
         split, evaluation = held_out(model, version, settings)
         store = Store.of(settings)
         frame = pd.read_parquet(store.open(evaluation.predictions), columns=["id", "tuned"])
-        before = dict(zip(frame["id"], frame["tuned"], strict=True))
+        kept = frame[frame["tuned"] != WITHHELD]
+        before = dict(zip(kept["id"], kept["tuned"], strict=True))
         asked = [row for row in read_rows([store.open(split.test.rows)]) if row["id"] in before][:rows]
         answerer = load_answerer(f"models:/{model}/{version}", settings)
         same = sum(answerer.reply(row["messages"]) == str(before[row["id"]]).strip() for row in asked)

@@ -164,8 +164,10 @@ def _mapped(path: str, value: Any, change: Change) -> Any:
     if isinstance(value, dict):
         names = _named(value, change)
         return {names[name]: _mapped(f"{path}.{names[name]}", inner, change) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_mapped(f"{path}.{index}", inner, change) for index, inner in enumerate(value)]
+    if isinstance(value, list | tuple):  # of Parquet a tuple is a key of a map and its value: both are data
+        return type(value)(_mapped(f"{path}.{index}", inner, change) for index, inner in enumerate(value))
+    if isinstance(value, bytes):
+        raise DataError(f"{path.partition('.')[0]}: bytes, which are not looked at; give text, or leave the column out")
     return value
 
 
@@ -187,9 +189,8 @@ def _seen(record: Record) -> Iterator[str]:
 
     def note(path: str | None, text: str) -> str:
         if len(text) > MAX_CHARACTERS:
-            raise DataError(
-                f"{path or 'a name'}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at"
-            )
+            column = path.partition(".")[0] if path else "a name of a field"  # one further in may be personal
+            raise DataError(f"{column}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at")
         texts.append(pieces.read(text).seen)
         return text
 

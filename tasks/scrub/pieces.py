@@ -15,7 +15,8 @@ from typing import Literal, NamedTuple
 _LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*')
 _HALF = re.compile("[\ud800-\udfff]")
 _KEY_FOLLOWS = re.compile(r"\s*:")
-_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+# A number of an account or a key that stands as a name has more digits than a name.
+_FIELD_NAME = re.compile(r"(?!(?:[^0-9]*[0-9]){4})[A-Za-z_][A-Za-z0-9_-]{0,63}")
 # The shortest number that can be personal on its own (a local phone number); shorter ones are quantities.
 _DIGITS_OF_A_PERSONAL_NUMBER = 7
 

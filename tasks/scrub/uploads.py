@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from conf.schema import Pii, Recipe
 from tasks.errors import GateRefused
 from tasks.scrub import gone
-from tasks.scrub.second_look import look_again
+from tasks.scrub.second_look import look_again, without
 
 _GIVEN = ("id", "label", "prompt", "expected")  # columns of predictions that no model wrote
 _CUT = " … ("  # how the report's page ends what it cuts
@@ -50,7 +50,7 @@ def look_over_recipe(recipe: Recipe) -> None:
     Raises:
         GateRefused: as `look_over`.
     """
-    texts = [_without(text, recipe.pii.allow_list) for text in texts_of_recipe(recipe)]
+    texts = [without(text, recipe.pii.allow_list) for text in texts_of_recipe(recipe)]
     _refuse({"recipe": {"proven": look_again(texts, gone(recipe.pii), sure=True)}}, recipe.pii.upload_limit)
 
 
@@ -69,7 +69,7 @@ def _refuse(found: Mapping[str, Any], limit: int) -> None:
 def _look(texts: Iterable[str], pii: Pii, answers: Collection[str]) -> dict[str, Any]:
     own, others = list[str](), list[str]()
     for text in dict.fromkeys(texts):
-        (others if _is_answer(text.strip(), answers) else own).append(_without(text, pii.allow_list))
+        (others if _is_answer(text.strip(), answers) else own).append(without(text, pii.allow_list))
     seen = look_again(own, gone(pii))
     return {
         "texts": len(own) + len(others),
@@ -84,12 +84,6 @@ def _is_answer(text: str, answers: Collection[str]) -> bool:
         return True
     begun, cut, _ = text.rpartition(_CUT)
     return bool(cut) and any(answer.startswith(begun) for answer in answers)
-
-
-def _without(text: str, allowed: Iterable[str]) -> str:
-    for one in allowed:
-        text = text.replace(one, " ")
-    return text
 
 
 def answers_in(predictions: Path) -> frozenset[str]:

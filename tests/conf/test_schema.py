@@ -15,7 +15,9 @@ from pydantic import ValidationError
 
 from conf.load import BadRecipe, json_schema, load_recipe
 from conf.schema import (
+    LEAKAGE,
     METRICS,
+    SHOWSTOPPERS,
     Dataset,
     Evaluation,
     Gate,
@@ -189,3 +191,25 @@ def test_a_file_can_be_named_only_where_the_folder_is_known() -> None:
 
 def test_no_kind_of_task_names_a_metric_twice() -> None:
     assert all(len(names) == len(set(names)) for names in METRICS.values())
+
+
+@pytest.mark.parametrize(
+    ("own", "added"),
+    [
+        ([], True),
+        ([{"metric": "leakage", "arm": "data", "min": 0}], True),  # holds for whatever leaks
+        ([{"metric": "leakage", "arm": "data", "max": 0.05}], True),  # could be overridden
+        ([{"metric": "leakage", "arm": "data", "max": 0.0, "overridable": False}], False),
+    ],
+)
+def test_no_recipe_is_rid_of_the_gate_on_leakage(own: list[dict[str, Any]], added: bool) -> None:
+    gates = Recipe.model_validate({**FOLLOWED, "gates": [*TINY["gates"], *own]}).gates
+    assert (gates[-1] == LEAKAGE) is added
+    assert len(gates) == 1 + len(own) + added
+
+
+def test_whoever_asks_people_asks_for_showstoppers() -> None:
+    people = {"metric": "people_safety", "arm": "people", "min": 4}
+    switched_off = {"metric": "showstoppers", "arm": "people", "min": 0}
+    for own in ([people], [people, switched_off]):
+        assert Recipe.model_validate({**FOLLOWED, "gates": own}).gates[-1] == SHOWSTOPPERS

@@ -72,7 +72,7 @@ MEASURED = evaluation(exact_match=(0.1, 0.412), latency_seconds_per_row=(0.5, 0.
 
 def figures(found: Evaluation = MEASURED, clean: ScrubbedData = CLEAN) -> Evidence:
     """Figures whose noise is not known."""
-    return Evidence(found, NOBODY, clean, PEOPLE, {}, {}, 5)
+    return Evidence(found, NOBODY, clean, PEOPLE, {}, {}, None, 5)
 
 
 def rows(
@@ -86,7 +86,7 @@ def rows(
     }
     metrics = tuple(Metric.model_validate({"arm": arm, "name": "accuracy", "value": n / of}) for arm, n in arms.items())
     found = MEASURED.model_copy(update={"metrics": metrics, "n_rows": of})
-    return Evidence(found, NOBODY, CLEAN, PEOPLE, sampled, slices or {}, 5)
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, sampled, slices or {}, None, 5)
 
 
 def one(evidence: Evidence, **gate: Any) -> GateResult:
@@ -350,3 +350,26 @@ def test_a_gate_passes_exactly_when_its_bound_holds(value: float, bound: float) 
     assert at_least.passed == (value >= bound)
     assert at_most.passed == (value <= bound)
     assert all(str(result.metric) in result.reason for result in (at_least, at_most))
+
+
+def test_what_was_not_measured_is_no_pass_though_there_is_no_champion() -> None:
+    gate = Gate.model_validate({"metric": "perplexity", "against": "champion", "max": 0})
+    (result,) = decide(figures(), (gate,))
+    assert (result.state, result.reason) == ("failed", "perplexity is missing: refused")
+
+
+def test_the_slice_that_leaves_the_gate_open_is_the_one_that_is_named() -> None:
+    evidence = rows(0, of=2012, slices={"source": ("big",) * 2000 + ("small",) * 12})
+    right = [1.0] * 1800 + [0.0] * 200 + [1.0] * 11 + [0.0]
+    sampled = {("tuned", "accuracy"): Sampled("tuned", "accuracy", TEST, share_of(right))}
+    result = one(evidence._replace(sampled=sampled), min=0.8, slice="source")
+    assert (result.state, result.worst) == ("inconclusive", "small")
+
+
+def test_rows_of_a_group_count_as_one() -> None:
+    evidence = rows(270, of=300)
+    assert one(evidence, min=0.85).state == "passed"
+    grouped = evidence._replace(groups=tuple(row // 10 for row in range(300)))
+    result = one(grouped, min=0.85)
+    assert (result.state, result.value) == ("inconclusive", 0.9)
+    assert (result.rows_needed or 0) > 300

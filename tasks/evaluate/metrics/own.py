@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tasks.errors import DataError, RecipeError
-from tasks.evaluate.statistics import Statistic, mean_of
+from tasks.evaluate.statistics import Statistic, mean_of, share_of
 
 Score = Callable[[str, str], float]
 
@@ -45,15 +45,13 @@ def custom(functions: Mapping[str, Score], answers: Sequence[str], expected: Seq
     Raises:
         DataError: a function fails on a row, or gives what is no finite number; it names the metric and the row alone.
     """
-    return {
-        name: mean_of(
-            [
-                _value(name, function, row, answer, text)
-                for row, (answer, text) in enumerate(zip(answers, expected, strict=True), start=1)
-            ]
-        )
-        for name, function in functions.items()
-    }
+    found: dict[str, Statistic] = {}
+    for name, function in functions.items():
+        pairs = enumerate(zip(answers, expected, strict=True), start=1)
+        values = [_value(name, function, row, answer, text) for row, (answer, text) in pairs]
+        # where all lie between 0 and 1 that is taken for its scale: ten right out of ten must not look certain
+        found[name] = share_of(values) if all(0 <= value <= 1 for value in values) else mean_of(values)
+    return found
 
 
 def _source(name: str, folder: Path) -> bytes:

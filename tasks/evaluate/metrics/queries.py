@@ -172,6 +172,12 @@ def _references(connection: sqlite3.Connection, expected: Sequence[str]) -> list
             f"evaluation.sql_fixture within {MAX_STEPS:,} steps and {MAX_ROWS:,} rows (by order of ids, row "
             f"{', '.join(failed[:5])}{', …' if len(failed) > 5 else ''}); mend the fixture, or drop these rows"
         )
+    empty = sum(result == [] for result in results)
+    if empty:
+        raise DataError(
+            f"evaluation: the answers of {empty} of {len(expected)} test rows find nothing in evaluation.sql_fixture, "
+            f"as any query may; add rows that they find, or drop these rows"
+        )
     return [result for result in results if result is not None]
 
 

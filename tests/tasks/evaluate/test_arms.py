@@ -39,7 +39,7 @@ CLASSIFICATION = Evaluation(
 
 
 def asked_of(workspace: Workspace, evaluation: Evaluation) -> Asked:
-    return Asked(evaluation, (), Path("nowhere"), "test", Ring(1), workspace)
+    return Asked(evaluation, (), (), Path("nowhere"), "test", Ring(1), workspace)
 
 
 def evaluate(made: Made, key: str, evaluation: Evaluation = CLASSIFICATION) -> EvaluationResult:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta, binomtest
 
 from tasks.evaluate.noise import RESAMPLES, holm, noise_of
-from tasks.evaluate.statistics import Statistic, classes_of, mean_of, share_of
+from tasks.evaluate.statistics import Kind, Statistic, classes_of, mean_of, share_of
 
 TOLERANCE = 4 / np.sqrt(RESAMPLES)  # of a quantile in ranks: four standard errors
 
@@ -155,3 +155,71 @@ def test_no_value_in_any_answer_proves_no_more_than_the_rule_of_three() -> None:
 def test_a_figure_that_only_looks_like_a_share_is_none() -> None:
     assert noise_of(mean_of([0.0, 1.0, 1.0])).ends is None
     assert noise_of(share_of([0.0, 1.0, 1.0]), share_of([0.0, 1.0, 0.0])).ends == (-1, 1)
+
+
+@pytest.mark.parametrize("kind", ["macro_f1", "macro_precision", "macro_recall", "weighted_f1"])
+def test_few_rows_prove_little_of_classes_though_all_are_right(kind: Kind) -> None:
+    few = noise_of(Statistic(kind, classes_of([0, 1, 0, 1], [0, 1, 0, 1], 2)))
+    assert few.value == 1
+    assert few.against_min(0.95)[0] > 0.5
+    assert few.interval(0.95)[0] < 0.8
+    many = noise_of(Statistic(kind, classes_of([0, 1] * 500, [0, 1] * 500, 2)))
+    assert many.against_min(0.95)[0] < 0.001
+
+
+def test_what_few_rows_prove_of_classes_is_what_they_prove_of_the_share() -> None:
+    """All right, in one class: both figures are the share of rows that are right."""
+    share = noise_of(share_of([1.0] * 20)).against_min(0.9)[0]
+    assert share == pytest.approx(0.9**20, abs=0.03)
+    recall = noise_of(Statistic("macro_recall", classes_of([0] * 20, [0] * 20, 1))).against_min(0.9)[0]
+    assert recall == pytest.approx(share, abs=0.03)
+
+
+def test_rows_that_are_all_alike_tell_nothing_where_the_scale_has_no_end() -> None:
+    noise = noise_of(mean_of([3.0] * 50))
+    assert (noise.against_min(1.0), noise.against_max(1.0)) == ((1, 1), (1, 1))
+    assert noise.rows_needed(1.0, 0.05) is None
+
+
+def test_rows_of_one_customer_are_no_independent_evidence() -> None:
+    """30 customers of 10 like tickets, 27 of them right: the noise is that of 30."""
+    right = [1.0] * 270 + [0.0] * 30
+    customers = [row // 10 for row in range(300)]
+    by_customer = noise_of(share_of(right), groups=customers)
+    alone = noise_of(share_of([1.0] * 27 + [0.0] * 3))
+    assert by_customer.n_rows == 30
+    assert by_customer.value == 0.9
+    assert by_customer.interval(0.95) == pytest.approx(alone.interval(0.95))
+    assert noise_of(share_of(right)).against_min(0.85)[0] < 0.05 < by_customer.against_min(0.85)[0]
+
+
+def test_a_customer_with_more_rows_weighs_more() -> None:
+    noise = noise_of(share_of([1.0, 1.0, 1.0, 0.0]), groups=[7, 7, 7, 9])
+    assert (noise.value, noise.n_rows) == (0.75, 2)
+
+
+def test_two_arms_are_compared_customer_by_customer() -> None:
+    one, two = share_of([1.0] * 8 + [0.0] * 2), share_of([0.0] * 8 + [1.0] * 2)
+    noise = noise_of(one, two, groups=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+    assert noise.signs == (2, 1)
+    assert noise.against_min(0)[0] == pytest.approx(0.5)
+
+
+def test_the_interval_over_customers_holds_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(8)
+    covered = 0
+    for _ in range(200):
+        sizes = generator.integers(1, 7, 40)
+        right = np.repeat(generator.random(40) < 0.8, sizes).astype(float)
+        low, high = noise_of(share_of(right), groups=np.repeat(np.arange(40), sizes).tolist()).interval(0.9)
+        covered += low <= 0.8 <= high
+    assert covered >= 180 - 4 * np.sqrt(18)
+
+
+def test_groups_of_some_rows_alone_are_those_of_these_rows() -> None:
+    statistic = share_of([1.0, 0.0, 1.0, 1.0])
+    some = noise_of(statistic, rows=[0, 2, 3], groups=[5, 6, 5, 6])
+    assert (some.n_rows, some.value) == (2, 1)
+    alone = noise_of(statistic, rows=[0, 1], groups=[5, 6, 5, 6])
+    assert alone.n_rows == 2
+    assert alone.yes_or_no

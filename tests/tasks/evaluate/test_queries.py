@@ -65,7 +65,7 @@ def test_the_figures_by_hand() -> None:
         ("SELECT NULL", "SELECT city FROM orders WHERE id = 4", True),
         ("SELECT 0", "SELECT city FROM orders WHERE id = 4", False),
         ("SELECT x'41'", "SELECT 'A'", False),
-        ("SELECT 1 WHERE 0", "SELECT id FROM orders WHERE id > 9", True),
+        ("SELECT id FROM orders WHERE id > 9", ALL, False),
         ("", ALL, False),
         ("SELECT nothing FROM nowhere", ALL, False),
         ("SELECT 1; SELECT 2", "SELECT 1", False),
@@ -75,6 +75,11 @@ def test_the_figures_by_hand() -> None:
 )
 def test_a_query_is_right_when_its_result_is(answer: str, query: str, is_same: bool) -> None:
     assert same(answer, query) is is_same
+
+
+def test_a_reference_that_finds_nothing_is_refused_for_any_query_may() -> None:
+    with pytest.raises(DataError, match="1 of 1 test rows find nothing"):
+        same("SELECT 1 WHERE 0", "SELECT id FROM orders WHERE id > 9")
 
 
 def test_rows_whose_numbers_differ_a_little_stay_beside_each_other() -> None:

@@ -9,7 +9,20 @@ import pytest
 
 from conf.policy import Policy
 from tasks.errors import PromotionRefused
-from tasks.ledger import BEGINNING, Decided, Digests, Entry, Event, Expired, Moving, Promoted, Proof, Refused, Requested
+from tasks.ledger import (
+    BEGINNING,
+    Decided,
+    Digests,
+    Entry,
+    Event,
+    Expired,
+    Moving,
+    Promoted,
+    Proof,
+    Refused,
+    Requested,
+    RolledBack,
+)
 from tasks.promote.decision import (
     GUESS_MINUTES,
     GUESSES,
@@ -280,3 +293,32 @@ def test_a_move_that_has_begun_is_not_rejected() -> None:
     desk.write(Moving(request=desk.request))
     assert why(desk.decide("bob", "rejected")) == "its move has begun"
     assert desk.state() == ("approved", "approved")
+
+
+def test_a_request_is_void_once_another_model_became_champion() -> None:
+    desk = Desk(policy(needed=1))
+    desk.decide("ann")
+    assert desk.state()[0] == "approved"
+    desk.write(Promoted(request="ff" * 32, model="loans", version="9", previous=None))
+    assert desk.state()[0] == "approved"  # of another name
+    desk.write(Promoted(request="ff" * 32, model="bank", version="9", previous=None))
+    assert desk.state() == ("expired", "the champion changed since; request it anew")
+    assert why(desk.decide("bob")).startswith("the request is expired")
+
+
+def test_a_move_that_was_killed_is_void_once_the_champion_was_rolled_back() -> None:
+    desk = Desk(policy(needed=1))
+    desk.decide("ann")
+    desk.write(Moving(request=desk.request))
+    late = NOW + timedelta(days=30)
+    assert desk.state(late)[0] == "approved"
+    desk.write(RolledBack(model="bank", version="2", previous="3", approver="bob", reason="wrong", proof=SIGNED))
+    assert desk.state(late)[0] == "expired"
+
+
+def test_a_rollback_before_the_request_does_not_touch_it() -> None:
+    desk = Desk(policy(needed=1))
+    desk.write(RolledBack(model="bank", version="1", previous="2", approver="bob", reason="wrong", proof=SIGNED))
+    desk.request = desk.write(desk.entries[0].event).digest
+    desk.decide("ann")
+    assert desk.state()[0] == "approved"

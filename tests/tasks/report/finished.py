@@ -404,7 +404,7 @@ def _evaluated(
         *(Metric.model_validate({"arm": s.arm, "name": s.metric, "value": total(s.statistic)}) for s in sampled),
     ]
     with store.writing("evaluate", "k") as workspace:
-        asked = Asked(section, (), Path(), "engine", Ring(1), workspace)
+        asked = Asked(section, (), (), Path(), "engine", Ring(1), workspace)
         results = {cast(Arm, name): _result(chance, held, name, asked) for name in names}
         answers = arms._write(held, results, sampled, evidence, asked)
         given = {**dict(answers), "metrics": (*answers.metrics, *more)}
@@ -423,7 +423,7 @@ def _evaluated(
 
 def _champion(chance: random.Random, store: Store, held: Held, section: Any, split: Split) -> Answers:
     with store.writing("champion", "k") as workspace:
-        asked = Asked(section, (), Path(), "engine", Ring(1), workspace)
+        asked = Asked(section, (), (), Path(), "engine", Ring(1), workspace)
         answers = arms._write(held, {"champion": _result(chance, held, "champion", asked)}, [], {}, asked)
         store.commit(workspace, split, {})
     return answers

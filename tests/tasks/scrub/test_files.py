@@ -104,11 +104,11 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, policy: 
 
 def test_parquet_keeps_its_schema(tmp_path: Path, policy: PiiPolicy) -> None:
     message = pa.struct([("role", pa.string()), ("content", pa.large_string())])
-    kinds = [("id", pa.int32()), ("messages", pa.list_(message)), ("at", pa.timestamp("us")), ("raw", pa.binary())]
+    kinds = [("id", pa.int32()), ("messages", pa.list_(message)), ("at", pa.timestamp("us"))]
     schema = pa.schema(kinds, metadata={"made": "here"})
     rows: Rows = [
-        {"id": 1, "messages": [{"role": "user", "content": "jo@example.org"}], "at": None, "raw": b"jo@example.org"},
-        {"id": None, "messages": None, "at": None, "raw": None},
+        {"id": 1, "messages": [{"role": "user", "content": "jo@example.org"}], "at": None},
+        {"id": None, "messages": None, "at": None},
     ]
     source = tmp_path / "in.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), source)
@@ -298,7 +298,7 @@ def test_a_surrogate_is_the_same_in_every_file(tmp_path: Path, policy: PiiPolicy
         ("in.jsonl", '{"a": "x"}\n\n["jo@example.org"]\n', r"in\.jsonl:3: not a JSON object$"),
         ("in.csv", "a,b\n1,2\njo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
         ("in.csv", "a,b\n1,2\n1,2,jo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
-        ("in.jsonl", json.dumps({"a": {"b": "x" * (MAX_CHARACTERS + 1)}}), r"^a\.b: a text of 100,001 characters; at "),
+        ("in.jsonl", json.dumps({"a": {"b": "x" * (MAX_CHARACTERS + 1)}}), r"^a: a text of 100,001 characters; at "),
     ],
 )
 def test_a_broken_line_is_told_without_its_text_and_leaves_no_output(
@@ -431,3 +431,24 @@ def test_the_command_ends_with_one_line_and_its_code(
     assert command("scrub", *arguments, monkeypatch=monkeypatch) == code
     assert line in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in house.iterdir() if path.name != "home"] == ["in.jsonl"]
+
+
+def test_a_map_of_parquet_is_data_keys_and_values(tmp_path: Path, policy: PiiPolicy) -> None:
+    kind = pa.map_(pa.string(), pa.string())
+    table = pa.table({"by_mail": pa.array([[("jo@example.org", "at 10.0.0.1")]], kind)})
+    pq.write_table(table, tmp_path / "in.parquet")
+    target, _ = scrubbed(tmp_path / "in.parquet", policy)
+    assert pq.read_table(target).to_pylist() == [{"by_mail": [("<EMAIL_ADDRESS>", "at <IP_ADDRESS>")]}]
+
+
+def test_bytes_are_refused_and_not_passed_on(tmp_path: Path, policy: PiiPolicy) -> None:
+    pq.write_table(pa.table({"body": [b"call jo@example.org"]}), tmp_path / "in.parquet")
+    with pytest.raises(DataError, match=r"^body: bytes, which are not looked at"):
+        scrubbed(tmp_path / "in.parquet", policy)
+
+
+def test_a_text_that_is_too_long_is_told_by_its_column_alone(tmp_path: Path, policy: PiiPolicy) -> None:
+    row = {"notes": {"jo@example.org": "x" * (MAX_CHARACTERS + 1)}}
+    with pytest.raises(DataError, match=r"^notes: a text of") as refused:
+        scrubbed(as_jsonl(tmp_path / "in.jsonl", [row]), policy)
+    assert "example.org" not in str(refused.value)

@@ -53,6 +53,7 @@ def strings_in(value: Any) -> Iterator[str]:
         (' \n["x", 1234567, 123456, -12345678.0, true, null]', ["x", "1234567", "-12345678.0"]),
         ('{"first name": "Jo", "key": "\\ud83d\\ude00"}', ["first name", "Jo", "\U0001f600"]),
         ('{"a" : "a", "b"\n:"b"}', ["a", "b"]),
+        ('{"GB29NWBK60161331926819": "closed", "line_2": "x"}', ["GB29NWBK60161331926819", "closed", "x"]),
         ('{"a": "1, \\"b\\": 2", "c": "12345678"}', ['1, "b": 2', "12345678"]),
         ('{"a": "line\nbreak"}', ["line\nbreak"]),  # not strict JSON, and written all the same
         ('{"a": "x"} and more', ['{"a": "x"} and more']),
