@@ -28,16 +28,6 @@ STAGES = (
 )
 
 
-def test_references_that_do_not_fit_the_task_are_found_before_the_training(place: Place) -> None:
-    schema = "evaluation.json_schema={path: any.json, text: '{}'}"
-    roles = "pii.roles=[system, user, assistant]"
-    ended = place.run("--set", "evaluation.task=structured_output", "--set", schema, "--set", roles)
-    assert ended.returncode == 1
-    assert "34 of 34 test rows do not have a JSON object" in ended.stderr
-    assert "smoke: failed" in ended.stdout
-    assert "train" not in stages_done(ended.stdout)
-
-
 def stages_done(output: str) -> list[str]:
     return [line.split(":")[0] for line in output.splitlines() if ": done in" in line]
 
@@ -202,3 +192,13 @@ def test_bad_input_gets_one_clear_line_and_its_exit_code(
     assert len(errors) == 1
     assert says in ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_references_that_do_not_fit_the_task_are_found_before_the_training(place: Place) -> None:
+    schema = "evaluation.json_schema={path: any.json, text: '{}'}"
+    roles = "pii.roles=[system, user, assistant]"
+    ended = place.run("--set", "evaluation.task=structured_output", "--set", schema, "--set", roles)
+    assert ended.returncode == 1
+    assert "34 of 34 test rows do not have a JSON object" in ended.stderr
+    assert "smoke: failed" in ended.stdout
+    assert "train" not in stages_done(ended.stdout)
