@@ -14,7 +14,7 @@ Where two arms of yes and no are asked which is better, the test is Q. McNemar's
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -107,21 +107,23 @@ def noise_of(
             that of groups, each weighed as a whole.
     """
     one, two = _only(statistic, rows), None if other is None else _only(other, rows)
-    ends, of_each = _ends(one, two), _of_groups(groups, rows)
+    ends, together = _ends(one, two), _that_share(groups, rows)
     if two is None:
-        drawn = of_each(one)
+        drawn = _drawn(one, together)
         lows, highs = _redrawn(drawn)
-        alone = drawn is one and _is_yes_or_no(one)
-        return Noise(total(one), drawn.rows.shape[0], lows, highs, ends, alone)
+        return Noise(total(one), drawn.rows.shape[0], lows, highs, ends, together is None and _is_yes_or_no(one))
     value = total(one) - total(two)
     if one.kind == "mean" and ends is not None:
         # of two plain means the row-wise differences, whose mean is the difference of the means
-        drawn = of_each(mean_of(one.rows[:, 0] - two.rows[:, 0], ends=ends))
+        drawn = _drawn(mean_of(one.rows[:, 0] - two.rows[:, 0], ends=ends), together)
         lows, highs = _redrawn(drawn)
         both = _is_yes_or_no(one) and _is_yes_or_no(two)
         return Noise(value, drawn.rows.shape[0], lows, highs, ends, both, _signs(drawn) if both else None)
-    drawn = of_each(one)
-    ours, theirs = _redrawn(drawn), _redrawn(of_each(two))  # under the same weights: each row stays beside itself
+    drawn = _drawn(one, together)
+    ours, theirs = (
+        _redrawn(drawn),
+        _redrawn(_drawn(two, together)),
+    )  # under the same weights: each row stays beside itself
     return Noise(value, drawn.rows.shape[0], ours[0] - theirs[1], ours[1] - theirs[0], ends)
 
 
@@ -139,12 +141,15 @@ def _only(statistic: Statistic, rows: Sequence[int] | None) -> Statistic:
     return statistic if rows is None else statistic._replace(rows=statistic.rows[list(rows)])
 
 
-def _of_groups(groups: Sequence[int] | None, rows: Sequence[int] | None) -> Callable[[Statistic], Statistic]:
-    """What makes one row of each group; nothing where every row is alone in its own."""
+def _that_share(groups: Sequence[int] | None, rows: Sequence[int] | None) -> Sequence[int] | None:
+    """The groups of these rows, or None where every row is alone in its own."""
     mine = groups if groups is None or rows is None else [groups[row] for row in rows]
-    if mine is None or len(set(mine)) == len(mine):
-        return lambda statistic: statistic
-    return lambda statistic: grouped(statistic, mine)
+    return None if mine is None or len(set(mine)) == len(mine) else mine
+
+
+def _drawn(statistic: Statistic, groups: Sequence[int] | None) -> Statistic:
+    """What is drawn anew: rows, or groups of them."""
+    return statistic if groups is None else grouped(statistic, groups)
 
 
 def _redrawn(statistic: Statistic) -> tuple[Floats, Floats]:

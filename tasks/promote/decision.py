@@ -70,7 +70,7 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
     moving = any(isinstance(e, Moving) and e.request == request for e in events)
-    overtaken = _overtaken(events[entries.index(found) + 1 :], request, asked.model)
+    overtaken = _overtaken(events[found.number + 1 :], request, asked.model)
     state, why = _settled(events, request) or overtaken or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why, moving)
 

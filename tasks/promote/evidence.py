@@ -102,6 +102,13 @@ def lineage_of(model: str, version: str, settings: Settings) -> dict[str, Any]:
     return dict(_record(model, version, settings, LINEAGE))
 
 
+def compared_champion(model: str, version: str, settings: Settings) -> ChampionEvaluation | None:
+    """The model in production that a version's gates compared it with, or None where none of them asks about one."""
+    if not any("champion" in (gate.arm, gate.against) for gate in verdict_of(model, version, settings).gates):
+        return None
+    return ChampionEvaluation.model_validate(lineage_of(model, version, settings)["champion"])
+
+
 def held_out(model: str, version: str, settings: Settings) -> tuple[Split, Evaluation]:
     """The split of a registered version, and how it was evaluated on the test side."""
     lineage = lineage_of(model, version, settings)
@@ -215,23 +222,6 @@ def _refuse_broken_chain(
             raise DigestMismatch(f"lineage: {name} was not made of what stands before it")
     if not {split.digest, base.digest} <= set(adapter.parents):
         raise DigestMismatch("lineage: adapter was not trained on this split and base")
-
-
-def compared_champion(model: str, version: str, settings: Settings) -> ChampionEvaluation | None:
-    """The model in production that a version's gates compared it with, or None where none of them asks about one.
-
-    Raises:
-        DigestMismatch: its record is not what its digest says.
-        ModelError: the registry or the run lacks a part of the record.
-    """
-    registry = client(settings)
-    entry = _version(registry, model, version)
-    with tempfile.TemporaryDirectory() as folder:
-        run = _Run(registry, entry.run_id, Path(folder))
-        judged = verdict_folder(str(entry.tags.get("verdict_digest")), str(entry.tags.get("recipe_digest")))
-        if not any("champion" in (gate.arm, gate.against) for gate in run.verdict(judged).gates):
-            return None
-        return run.result(run.read(f"{judged}/{LINEAGE}"), "champion", ChampionEvaluation)
 
 
 def _evidence(run: _Run, lineage: Any, evaluation: Evaluation, recipe: Any, store: Store) -> Evidence:
