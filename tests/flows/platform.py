@@ -113,8 +113,18 @@ class Platform:
         return dict(self.api.post("/artifacts/filter", json=body).raise_for_status().json()[0])
 
     def resume(self, run: str, **form: str) -> dict[str, Any]:
-        """Send the form; returns the server's answer, which says whether it took it."""
-        return dict(self.api.post(f"/flow_runs/{run}/resume", json={"run_input": form}).raise_for_status().json())
+        """Send the form; returns the server's answer, which says whether it took it.
+
+        Sent again where its SQLite was busy (503), as Prefect's own client does.
+        """
+        answers: list[httpx.Response] = []
+
+        def taken() -> bool:
+            answers.append(self.api.post(f"/flow_runs/{run}/resume", json={"run_input": form}))
+            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        wait_for(taken, seconds=30)
+        return dict(answers[-1].raise_for_status().json())
 
 
 def free_port() -> int:

@@ -95,8 +95,8 @@ class Person:
     def submits(self) -> None:
         """Press Submit on a form that is filled in, and wait until the server has taken it: the form is gone.
 
-        Where it stays open it is pressed again, as a person does: Prefect's server on SQLite answers now and then that
-        its database is locked, and takes nothing.
+        Where it stays open it is pressed again, as a person does: Prefect's server answers 503 and takes nothing when
+        two write to its SQLite at once; its own client sends such a request again, its page does not.
         """
         button = self.page.get_by_role("button", name="Submit", exact=True)
         for seconds in (40, 40, 120):
