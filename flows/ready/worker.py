@@ -78,7 +78,7 @@ def run_forked(run: UUID, variables: dict[str, str | None]) -> None:
         run_flow(load_flow(found), flow_run=found)
 
 
-def code_on_disk(project: Path = PROJECT) -> tuple[int, int]:
-    """How many modules of ours there are, and when the last was written (ns)."""
+def code_on_disk(project: Path = PROJECT) -> frozenset[tuple[Path, int, int]]:
+    """Our modules, when each was last written (ns), and how long it is (bytes): enough to see that one is another."""
     files = [file for package in ("conf", "tasks", "flows") for file in (project / package).rglob("*.py")]
-    return len(files), max(file.stat().st_mtime_ns for file in files)
+    return frozenset((file, found.st_mtime_ns, found.st_size) for file in files for found in [file.stat()])

@@ -25,12 +25,16 @@ def test_code_that_nobody_touched_is_the_same(project: Path) -> None:
     assert code_on_disk(project) == before
 
 
-@pytest.mark.parametrize("change", ["written", "new", "gone"])
+@pytest.mark.parametrize("change", ["written", "older", "renamed", "new", "gone"])
 def test_a_module_that_was_written_is_new_or_is_gone_is_noticed(project: Path, change: str) -> None:
     before, module = code_on_disk(project), project / "tasks" / "promote" / "registry.py"
     if change == "written":
         stat = module.stat()
         os.utime(module, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    elif change == "older":  # as `git checkout` with kept times, or a package of an earlier release
+        os.utime(module, ns=(1, 1))
+    elif change == "renamed":
+        module.rename(module.with_name("other.py"))
     elif change == "new":
         module.with_name("other.py").write_text("")
     else:
