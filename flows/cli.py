@@ -25,7 +25,7 @@ from flows import decisions, scorecards
 from flows.decisions import as_json_option, join_platform, prepared, print_json
 from flows.log import log_file
 from tasks.artifacts import Store
-from tasks.errors import TunegateError, causes
+from tasks.errors import DISK_FULL, TunegateError, causes
 
 if TYPE_CHECKING:
     from conf.schema import PiiPolicy
@@ -157,9 +157,9 @@ def main() -> None:
 
 
 def _is_disk_full(error: BaseException) -> bool:
-    """Whether it came of a full disk: SQLite, and what is built on it, say so in words."""
+    """Whether it came of a full disk: SQLite, safetensors and what is built on them say so in words."""
     return any(
-        getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in str(cause)
+        getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(cause) for words in DISK_FULL)
         for cause in causes(error)
     )
 

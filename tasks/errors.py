@@ -19,6 +19,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+# What a full disk is called where no error number comes with it: by SQLite, and by what wraps the system's words.
+DISK_FULL = ("disk is full", "No space left on device")
+
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """The error and all that it came of, nearest first."""

@@ -48,6 +48,7 @@ from tasks.people.results import People
 from tasks.promote.made import changed_since, made_now, seconds_of
 from tasks.register import (
     Judged,
+    at_work,
     open_run,
     origin,
     record_run,
@@ -336,19 +337,20 @@ def train(split: Split, smoke: SmokeTest, base: Base, recipe: Recipe) -> Adapter
         tracking = TrackingRun(
             tracking_uri=current.tracking_uri, run_id=run_id, log_system_metrics=recipe.tracking.log_system_metrics
         )
-        return train_adapter(
-            split,
-            smoke,
-            base,
-            recipe.model,
-            recipe.prompt,
-            recipe.quantization,
-            recipe.lora,
-            recipe.training,
-            tracking=tracking,
-            threads=current.threads,
-            workspace=workspace,
-        )
+        with at_work(current, run_id):
+            return train_adapter(
+                split,
+                smoke,
+                base,
+                recipe.model,
+                recipe.prompt,
+                recipe.quantization,
+                recipe.lora,
+                recipe.training,
+                tracking=tracking,
+                threads=current.threads,
+                workspace=workspace,
+            )
 
     return _done_once("train", Adapter, (split, smoke, base), _training_sections(recipe), work)
 
@@ -441,8 +443,18 @@ def record(
 
     def work(workspace: Workspace) -> Recorded:
         run_id = open_run(current, recipe.experiment_name, adapter.key, run_name(recipe))
+        took = Store.of(current).manifest("evaluate", evaluation.key)
         return record_run(
-            recipe, prepared, base, smoke, adapter, evaluation, settings=current, run_id=run_id, workspace=workspace
+            recipe,
+            prepared,
+            base,
+            smoke,
+            adapter,
+            evaluation,
+            evaluate_seconds=float(str(took["seconds"])) if took else None,
+            settings=current,
+            run_id=run_id,
+            workspace=workspace,
         )
 
     # digests of the address, since it may hold a password and sections stand in the manifest
@@ -575,7 +587,7 @@ def _on_ray() -> Iterator[_OnRay]:
     try:
         from prefect_ray import RayTaskRunner
     except ImportError as error:
-        raise RecipeError("pii.task_runner: ray needs pip install 'tunegate[ray]'") from error
+        raise RecipeError("pii.task_runner: ray needs pip install -e '.[ray]'") from error
     if settings().prefect_api_url is None:
         raise RecipeError("pii.task_runner: ray's workers need a Prefect server that they can reach; see tunegate up")
     quiet = {**environment(settings()), "PREFECT_API_URL": str(settings().prefect_api_url), "OMP_NUM_THREADS": "1"}

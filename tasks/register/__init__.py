@@ -8,10 +8,11 @@ load       a registered adapter, ready to answer
 
 from tasks.register.candidate import Judged, origin, register_candidate, still_challenger
 from tasks.register.record import record_run
-from tasks.register.runs import open_run, run_name, run_stands
+from tasks.register.runs import at_work, open_run, run_name, run_stands
 
 __all__ = [
     "Judged",
+    "at_work",
     "open_run",
     "origin",
     "record_run",

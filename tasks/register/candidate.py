@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import getpass
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from conf.schema import Recipe
@@ -67,6 +68,8 @@ def register_candidate(
         mlflow.log_artifact(str(workspace.open(verdict.comparison)))
         for metric in judged.champion.answers.metrics if judged.champion.answers else ():
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value)
+        for file in _champion_files(judged, workspace):
+            mlflow.log_artifact(str(file), "champion")
         mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(judged.page.page)))
         mlflow.log_dict(seen, f"{folder}/{SEEN}")
@@ -115,6 +118,14 @@ def verdict_folder(verdict: str, recipe: str) -> str:
     return f"verdicts/{verdict[:16]}-{recipe[:16]}"
 
 
+def _champion_files(judged: Judged, workspace: Workspace) -> list[Path]:
+    """What the champion answered to the same rows, and its figures; the candidate's are in the record already."""
+    answers = judged.champion.answers
+    return (
+        [workspace.open(file) for file in (answers.predictions, answers.statistics, answers.report)] if answers else []
+    )
+
+
 def _looked_over(recipe: Recipe, judged: Judged, workspace: Workspace) -> dict[str, Any]:
     """What a second look sees in what the verdict adds to the run."""
     files = [workspace.open(file) for file in (judged.page.page, judged.verdict.comparison)]
@@ -125,6 +136,7 @@ def _looked_over(recipe: Recipe, judged: Judged, workspace: Workspace) -> dict[s
             "recipe": texts_of_recipe(recipe),
             **{name: texts_in(result.model_dump(mode="json")) for name, result in results.items()},
             **{file.name: texts_of(file) for file in files},
+            **{f"champion/{file.name}": texts_of(file) for file in _champion_files(judged, workspace)},
         },
         recipe.pii,
         {text for answers in answered for text in answers_in(workspace.open(answers.predictions))},

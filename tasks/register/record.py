@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema import Lora, Recipe, digest_of, flat
-from conf.settings import Settings
+from conf.settings import Settings, without_password
 from tasks.artifacts import Workspace, sha256_of
 from tasks.evaluate.arms import label_set
 from tasks.register.runs import client
-from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, SmokeTest
+from tasks.results import Adapter, Base, Evaluation, Prepared, Recorded, Side, SmokeTest, Source
 from tasks.scrub.uploads import answers_in, look_over, texts_in, texts_of, texts_of_recipe
 
 FORM = "tunegate.json"  # how to answer with the adapter: base, prompt and quantisation
@@ -33,11 +33,15 @@ def record_run(
     adapter: Adapter,
     evaluation: Evaluation,
     *,
+    evaluate_seconds: float | None = None,
     settings: Settings,
     run_id: str,
     workspace: Workspace,
 ) -> Recorded:
     """Log datasets, parameters, metrics, reports, predictions and the adapter. Safe to repeat after a crash.
+
+    Args:
+        evaluate_seconds: what the evaluation took; None where nobody knows any more.
 
     Raises:
         GateRefused: personal values stand in what would be logged; nothing was.
@@ -56,6 +60,8 @@ def record_run(
     with mlflow.start_run(run_id=run_id):
         mlflow.log_params(_values(recipe, may_change=False))
         mlflow.set_tags({**_values(recipe, may_change=True), **_tags(prepared, base, adapter, evaluation)})
+        for source in prepared.raw.sources:
+            _log_source(source)
         for context, side in _sides(prepared):
             _log_dataset(recipe, context, side, workspace)
         for name, file in files.items():
@@ -67,6 +73,8 @@ def record_run(
             of_model = {"model_id": model_id} if metric.arm == "tuned" else {}
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value, **of_model)
         registry.log_metric(run_id, "train/tokens", adapter.train_tokens)
+        if evaluate_seconds is not None:
+            registry.log_metric(run_id, "cost/evaluate_seconds", evaluate_seconds)
     (workspace.folder / "recorded.json").write_text(json.dumps({"run_id": run_id, "model_id": model_id}))
     return Recorded(
         key=workspace.key,
@@ -117,6 +125,17 @@ def _tags(prepared: Prepared, base: Base, adapter: Adapter, evaluation: Evaluati
 def _sides(prepared: Prepared) -> list[tuple[str, Side]]:
     split = prepared.split
     return [("training", split.train), ("validation", split.validation), ("test", split.test)]
+
+
+def _log_source(source: Source) -> None:
+    """Log what was read: its digest, number of rows and address, and nothing of its content."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    address = CodeDatasetSource({"path": without_password(source.path)})
+    dataset = MetaDataset(address, name=Path(source.path).name or "source", digest=source.sha256[:36])
+    mlflow.log_input(dataset, context="source", tags={"sha256": source.sha256, "rows": str(source.rows)})
 
 
 def _log_dataset(recipe: Recipe, context: str, side: Side, workspace: Workspace) -> None:

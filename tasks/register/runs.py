@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.errors import TunegateError
+from tasks.network import is_network
 
 KEY_TAG = "tunegate.adapter_key"
 USER_TAG = "mlflow.user"
@@ -36,6 +40,28 @@ def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) 
         return str(found[0].info.run_id)
     tags = {KEY_TAG: key, USER_TAG: getpass.getuser()}  # MLflow's client does not set the user by itself
     return str(mlflow.create_run(experiment, tags=tags, run_name=run_name).info.run_id)
+
+
+@contextmanager
+def at_work(settings: Settings, run_id: str) -> Iterator[None]:
+    """MLflow says of the run how the block ended; one that was killed stays RUNNING until it is opened again."""
+    ended = "FAILED"
+    try:
+        yield
+        ended = "FINISHED"
+    finally:
+        _say_ended(settings, run_id, ended)
+
+
+def _say_ended(settings: Settings, run_id: str, status: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client(settings).set_terminated(run_id, status)
+    except MlflowException as error:
+        if not is_network(error):
+            raise
+        logging.getLogger("tunegate").warning("MLflow is away, and was not told that run %s %s", run_id, status)
 
 
 def run_name(recipe: Recipe) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -10,12 +11,13 @@ from pathlib import Path
 from conf.schema import Lora, Model, Prompt, Quantization, Training
 from conf.settings import PROJECT
 from tasks.artifacts import Workspace
-from tasks.errors import DataError, TrainingError
+from tasks.errors import DISK_FULL, DataError, StoreError, TrainingError, TunegateError
 from tasks.progress import report
 from tasks.results import Adapter, Base, SmokeTest, Split
 from tasks.train.job import EVENT, Event, Job, Outcome, TrackingRun
 
 SMOKE_ROWS = 100
+FULL_BYTES = 64_000_000  # less than this free is a full disk: a checkpoint that did not fit was taken away again
 
 
 def smoke_test(
@@ -144,7 +146,7 @@ def _run(job: Job, workspace: Workspace) -> Outcome:
     if failed:
         raise DataError(failed)
     if process.returncode != 0:
-        raise TrainingError(_what_happened(process.returncode, log))
+        raise _ended_badly(process.returncode, log)
     return Outcome.model_validate_json((job.out / "outcome.json").read_text(encoding="utf-8"))
 
 
@@ -162,8 +164,12 @@ def _follow(process: subprocess.Popen[str]) -> str:
     return failed
 
 
-def _what_happened(code: int, log: Path) -> str:
+def _ended_badly(code: int, log: Path) -> TunegateError:
+    """The error of a training process; a full disk has many words of torch's, or leaves none at all."""
     with log.open(encoding="utf-8", errors="replace") as stream:
-        last = next((line.strip() for line in reversed(deque(stream, maxlen=50)) if line.strip()), "it left no message")
+        lines = [line.strip() for line in deque(stream, maxlen=50) if line.strip()]
+    if shutil.disk_usage(log.parent).free < FULL_BYTES or any(words in line for words in DISK_FULL for line in lines):
+        return StoreError(f"{log.parent}: no space left; free some or set TUNEGATE_HOME elsewhere; its log: {log}")
+    last = lines[-1] if lines else "it left no message"
     how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"ended with code {code}"
-    return f"the training process {how}: {last[:300]}; its whole log: {log}"
+    return TrainingError(f"the training process {how}: {last[:300]}; its whole log: {log}")

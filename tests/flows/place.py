@@ -51,6 +51,19 @@ rules:
       - {{metrics: [perplexity], approvers: [first-approver, second-approver]}}
 """
 IMPOSSIBLE = ("max: 0}", "max: -1000000}")
+FROM_GATES_ON = ("judge", "report", "register")
+STAGES = (
+    *("ingest", "scrub", "check", "split", "base", "smoke", "train", "evaluate", "champion", "record"),
+    *FROM_GATES_ON,
+)
+
+
+def stages_done(output: str) -> list[str]:
+    return [line.split(":")[0] for line in output.splitlines() if ": done in" in line]
+
+
+def stages_cached(output: str) -> list[str]:
+    return [line.split(":")[0] for line in output.splitlines() if ": already done" in line]
 
 
 class Place:

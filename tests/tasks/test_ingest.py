@@ -244,6 +244,19 @@ def test_a_saved_dataset_is_read_with_its_class_names(reader: Reader) -> None:
         reader.read(Dataset(path="saved", type="huggingface"))
 
 
+def test_the_configuration_of_a_dataset_is_the_one_that_the_recipe_names(tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    (reader.folder / "set").mkdir()
+    for name in ("north", "south"):
+        reader.write(f"set/{name}.jsonl", json.dumps({**GOOD, "text": f"from the {name}"}))
+    configs = "".join(f"- config_name: {name}\n  data_files: {name}.jsonl\n" for name in ("north", "south"))
+    reader.write("set/README.md", f"---\nconfigs:\n{configs}---\n")
+    rows = reader.read(Dataset(path="set", type="huggingface", name="south", split="train"))
+    assert [row["messages"][0]["content"] for row in rows] == ["from the south"]
+    with pytest.raises(DataError, match=r"set: cannot be loaded: Config name is missing"):
+        reader.read(Dataset(path="set", type="huggingface", split="train"))
+
+
 def test_a_folder_of_files_is_read_as_a_dataset_and_leaves_no_copy(tmp_path: Path) -> None:
     reader = Reader(tmp_path)
     (reader.folder / "set").mkdir()

@@ -18,11 +18,22 @@ import pytest
 from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TunegateError
-from tasks.register import Judged, open_run, record_run, register_candidate
+from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TrainingError, TunegateError
+from tasks.register import Judged, at_work, open_run, record_run, register_candidate
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
-from tasks.results import Adapter, Base, Candidate, Evaluation, Prepared, Recorded, Verdict
+from tasks.results import (
+    Adapter,
+    Answers,
+    Base,
+    Candidate,
+    ChampionEvaluation,
+    Evaluation,
+    Metric,
+    Prepared,
+    Recorded,
+    Verdict,
+)
 from tasks.rows import read_rows
 from tasks.train.model import load_tokenizer
 from tests.builders import LORA, MODEL, QUANTIZATION
@@ -77,6 +88,7 @@ class House:
                 self.run.smoke,
                 self.adapter,
                 self.evaluation,
+                evaluate_seconds=12.5,
                 settings=self.settings,
                 run_id=run_id,
                 workspace=workspace,
@@ -84,7 +96,15 @@ class House:
             self.store.commit(workspace, result, {})
         return result
 
-    def register(self, recipe: Recipe, recorded: Recorded, *, passed: bool, key: str = "register") -> Candidate:
+    def register(
+        self,
+        recipe: Recipe,
+        recorded: Recorded,
+        *,
+        passed: bool,
+        key: str = "register",
+        champion: ChampionEvaluation | None = None,
+    ) -> Candidate:
         page = self.run.written(f"{recipe.name}-{key}")
         verdict = self.verdict(passed=passed)
         with self.store.writing("register", f"{recipe.name}-{key}") as workspace:
@@ -92,7 +112,7 @@ class House:
                 recipe,
                 self.prepared.split,
                 self.adapter,
-                Judged(self.evaluation, self.run.champion, self.run.people, verdict, page),
+                Judged(self.evaluation, champion or self.run.champion, self.run.people, verdict, page),
                 recorded,
                 settings=self.settings,
                 workspace=workspace,
@@ -172,6 +192,27 @@ def test_the_run_of_an_adapter_is_found_again_and_runs_again(house: House) -> No
     assert (run.info.status, run.info.run_name, run.data.tags[KEY_TAG]) == ("RUNNING", "found-again", "key-1")
 
 
+def test_mlflow_is_told_how_a_training_ended(house: House) -> None:
+    run = open_run(house.settings, "how-it-ended", "key", "how-it-ended")
+    with pytest.raises(TrainingError), at_work(house.settings, run):
+        raise TrainingError("it ended badly")
+    assert house.mlflow.get_run(run).info.status == "FAILED"
+    assert open_run(house.settings, "how-it-ended", "key", "how-it-ended") == run
+    with at_work(house.settings, run):
+        assert house.mlflow.get_run(run).info.status == "RUNNING"
+    assert house.mlflow.get_run(run).info.status == "FINISHED"
+
+
+def test_a_tracking_server_that_is_away_hides_no_error_of_a_training(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    away = replace(house.settings, tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(TrainingError, match="it ended badly"), at_work(away, "a-run"):
+        raise TrainingError("it ended badly")
+    assert "was not told that run a-run FAILED" in caplog.text
+
+
 def test_another_adapter_has_a_run_of_its_own(house: House) -> None:
     runs = {open_run(house.settings, "of-its-own", key, "of-its-own") for key in ("key-1", "key-2")}
     assert len(runs) == 2
@@ -202,6 +243,7 @@ def test_a_run_holds_the_parameters_the_digests_and_the_figures_of_both_arms(hou
     measured = {f"test/{m.arm}/{m.name}": m.value for m in house.evaluation.metrics}
     assert measured == {name: value for name, value in run.data.metrics.items() if name.startswith("test/")}
     assert run.data.metrics["train/tokens"] == house.adapter.train_tokens
+    assert run.data.metrics["cost/evaluate_seconds"] == 12.5
 
 
 def test_the_model_holds_the_figures_of_the_tuned_arm_alone(house: House) -> None:
@@ -223,7 +265,21 @@ def test_every_side_is_logged_with_our_digest_and_no_text(house: House) -> None:
         assert one.dataset.digest == side.rows.sha256[:36]
         assert one.dataset.name == f"datasets-{context}"
         assert json.loads(one.dataset.profile)["num_rows"] == side.n_rows
-    assert "ticket" not in "".join(one.dataset.schema + one.dataset.profile for one in logged)
+    assert "ticket" not in "".join(f"{one.dataset.schema}{one.dataset.profile}" for one in logged)
+
+
+def test_every_source_is_logged_with_its_digest(house: House) -> None:
+    recorded = house.record(house.recipe("sources"))
+    logged = [(given.dataset, {t.key: t.value for t in given.tags}) for given in _inputs(house, recorded)]
+    sources = [(dataset, tags) for dataset, tags in logged if tags["mlflow.data.context"] == "source"]
+    assert [(dataset.digest, tags["sha256"], tags["rows"]) for dataset, tags in sources] == [
+        (source.sha256[:36], source.sha256, str(source.rows)) for source in house.prepared.raw.sources
+    ]
+    assert sources
+
+
+def _inputs(house: House, recorded: Recorded) -> list[Any]:
+    return list(house.mlflow.get_run(recorded.run_id).inputs.dataset_inputs)
 
 
 def test_reports_predictions_and_lineage_are_kept_and_no_raw_row(house: House) -> None:
@@ -277,7 +333,7 @@ def test_to_record_a_run_again_leaves_one_model_and_the_same_record(house: House
     assert (again.run_id, again.model_id) == (first.run_id, first.model_id)
     assert after.data.params == before.data.params
     assert after.data.metrics == before.data.metrics
-    assert len(after.inputs.dataset_inputs) == 3
+    assert len(after.inputs.dataset_inputs) == 3 + len(house.prepared.raw.sources)
     assert len(house.mlflow.search_logged_models([before.info.experiment_id])) == 1
 
 
@@ -374,6 +430,25 @@ def test_the_run_holds_the_verdict_the_recipe_and_the_page(house: House) -> None
     assert (folder / "recipe.given.yaml").read_text() == "# why\nname: it\n# --set lora.r=4"
     assert (folder / "report.html").is_file()
     assert house.mlflow.get_run(recorded.run_id).data.tags["tunegate.verdict"] == "failed"
+
+
+def test_the_run_holds_the_answers_and_figures_of_the_champion(house: House) -> None:
+    recipe = house.recipe("beside-champion")
+    recorded = house.record(recipe)
+    theirs = Answers(
+        predictions=house.evaluation.predictions,
+        statistics=house.evaluation.statistics,
+        report=house.evaluation.report,
+        n_rows=house.evaluation.n_rows,
+        metrics=(Metric(arm="champion", name="exact_match", value=0.25),),
+    )
+    champion = house.run.champion.model_copy(update={"version": "1", "answers": theirs})
+    house.register(recipe, recorded, passed=True, champion=champion)
+    folder = _artifact_folder(house, recorded.run_id)
+    for file in (theirs.predictions, theirs.statistics, theirs.report):
+        kept = folder / "champion" / Path(file.path).name
+        assert kept.read_bytes() == house.store.open(file).read_bytes()
+    assert house.mlflow.get_run(recorded.run_id).data.metrics["test/champion/exact_match"] == 0.25
 
 
 ADDRESS = "jo@example.org"

@@ -331,6 +331,11 @@ def test_licences_stand_on_the_page_and_a_missing_one_is_said(page: str) -> None
     assert "Data phone-notes.jsonl not stated" in text
 
 
+def test_the_loss_curve_and_a_confusion_matrix_are_drawn_on_the_page(page: str, passed_run: Run) -> None:
+    assert f"best: step {passed_run.adapter.best_step}" in page
+    assert re.search(r"expected \w+, answered \w+: \d+", page)
+
+
 def test_the_cost_stands_with_the_training(page: str, first_page: str) -> None:
     text = section(page, "training")
     assert "Tokens trained on 303,412" in text

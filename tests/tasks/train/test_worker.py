@@ -15,11 +15,14 @@ import pytest
 from conf.schema import Training
 from conf.settings import PROJECT
 from tasks.artifacts import Store, sha256_of
-from tasks.errors import DataError, TrainingError
+from tasks.errors import DataError, StoreError, TrainingError
+from tasks.progress import Nobody, listening, stage
 from tasks.results import Adapter, Base, SmokeTest, Split
-from tasks.train import smoke_test, train_adapter
-from tasks.train.job import Job
+from tasks.train import launch, smoke_test, train_adapter
+from tasks.train.job import Job, TrackingRun
 from tasks.train.launch import command
+from tasks.train.model import load_tokenizer
+from tasks.train.worker import build_trainer, encode_rows, load_again
 from tests.builders import LORA, MODEL, PLAIN, QUANTIZATION, TRAINING, make_base, make_split
 from tests.waiting import wait_for
 
@@ -42,7 +45,13 @@ def smoke(made: tuple[Store, Split, Base]) -> SmokeTest:
     return result
 
 
-def train(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str, training: Training = TRAINING) -> Adapter:
+def train(
+    made: tuple[Store, Split, Base],
+    smoke: SmokeTest,
+    key: str,
+    training: Training = TRAINING,
+    tracking: TrackingRun | None = None,
+) -> Adapter:
     store, split, base = made
     with store.writing("train", key) as workspace:
         result = train_adapter(
@@ -54,7 +63,7 @@ def train(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str, training:
             QUANTIZATION,
             LORA,
             training,
-            tracking=None,
+            tracking=tracking,
             threads=1,
             workspace=workspace,
         )
@@ -96,6 +105,136 @@ def test_training_learns_and_keeps_its_history(made: tuple[Store, Split, Base], 
     assert adapter.steps == len(losses)
 
 
+def test_mlflow_gets_the_figures_while_it_trains_and_a_listener_each_step(
+    made: tuple[Store, Split, Base], smoke: SmokeTest, adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    registry = MlflowClient(address, address)
+    run = registry.create_run(registry.create_experiment("live", (tmp_path / "artifacts").as_uri())).info.run_id
+    tracking = TrackingRun(tracking_uri=address, run_id=run, log_system_metrics=True)
+    board = Heard()
+    with listening(board), stage("train"):
+        result = train(made, smoke, "tracked", tracking=tracking)
+    assert result.weights.sha256 == adapter.weights.sha256  # to be watched changes nothing
+    lines = [json.loads(line) for line in made[0].open(result.history).read_text().splitlines()]
+    for name, key in (("train/loss", "loss"), ("validation/loss", "eval_loss")):
+        told = {metric.step: metric.value for metric in registry.get_metric_history(run, name)}
+        assert told == {line["step"]: line[key] for line in lines if key in line}
+    figures = registry.get_run(run).data.metrics
+    assert figures["cost/train_device_seconds"] > 0
+    assert figures["system/cpu_utilization_percentage"] >= 0
+    assert board.heard == [(step, result.steps) for step in range(1, result.steps + 1)]
+
+
+class Heard(Nobody):
+    """Keeps which steps it was told of."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, float | None]] = []
+
+    def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None:  # noqa: ARG002
+        self.heard.append((done, total))
+
+
+def test_figures_wait_while_mlflow_is_away_and_go_with_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    from tasks.train.events import send
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    registry = MlflowClient(address, address)
+    run = registry.create_run(registry.create_experiment("away", (tmp_path / "artifacts").as_uri())).info.run_id
+    first, second = (Metric("train/loss", 1.0 / step, 1000 * step, step) for step in (1, 2))
+    nowhere = TrackingRun(tracking_uri="http://127.0.0.1:9", run_id=run, log_system_metrics=False)
+    waiting = send(nowhere, [first])
+    assert waiting == [first]
+    assert send(nowhere.model_copy(update={"tracking_uri": address}), [*waiting, second]) == []
+    assert [metric.value for metric in registry.get_metric_history(run, "train/loss")] == [1.0, 0.5]
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing:FutureWarning")  # trl 1.16 asks by the old name
+def test_the_loss_of_our_trainer_is_that_of_trl(made: tuple[Store, Split, Base], tmp_path: Path) -> None:
+    import torch
+    from trl import SFTTrainer
+
+    from tasks.train.trainer import AnswerTrainer
+
+    store, split, base = made
+    job = job_of(store, split, base, tmp_path)
+    tokenizer = load_tokenizer(job.base)
+    rows = encode_rows(job.train, job, tokenizer)[:24]
+    ours = build_trainer(job, tokenizer, rows, rows, "cpu")
+    assert type(ours) is AnswerTrainer
+    longest = max(row["length"] for row in rows)
+    assert len({row["length"] for row in rows}) > 1, "a batch that needs no padding shows little"
+    batch = {
+        "input_ids": torch.tensor([row["input_ids"] + [0] * (longest - row["length"]) for row in rows]),
+        "attention_mask": torch.tensor([[1] * row["length"] + [0] * (longest - row["length"]) for row in rows]),
+        "labels": torch.tensor([row["labels"] + [-100] * (longest - row["length"]) for row in rows]),
+    }
+    ours.model.eval()
+    with torch.no_grad(), ours.compute_loss_context_manager():
+        mine = ours.compute_loss(ours.model, dict(batch))
+        theirs = SFTTrainer.compute_loss(ours, ours.model, dict(batch))
+    assert mine.item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_a_smoke_test_takes_a_hundred_rows_and_four_steps(made: tuple[Store, Split, Base], tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    split, base = make_split(store, 240), make_base(store)
+    with store.writing("smoke", "many") as workspace:
+        result = smoke_test(split, base, MODEL, PLAIN, QUANTIZATION, LORA, TRAINING, threads=1, workspace=workspace)
+    assert split.train.n_rows > 100
+    assert (result.n_rows, result.steps) == (100, 4)
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing:FutureWarning")  # trl 1.16 asks by the old name
+def test_an_adapter_that_loads_as_another_is_refused(made: tuple[Store, Split, Base], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    store, split, base = made
+    job = job_of(store, split, base, tmp_path)
+    tokenizer = load_tokenizer(job.base)
+    trainer = build_trainer(job, tokenizer, *[encode_rows(job.train, job, tokenizer)[:8]] * 2, "cpu")
+    trainer.save_model(str(job.out / "adapter"))
+    load_again(job, trainer)
+    file = job.out / "adapter" / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] + 1}, file, metadata={"format": "pt"})
+    with pytest.raises(TrainingError, match="not the one that was saved"):
+        load_again(job, trainer)
+
+
+@pytest.mark.parametrize(
+    ("written", "free", "kind", "says"),
+    [
+        ("RuntimeError: something else", 10**9, TrainingError, "ended with code 1: RuntimeError: something else"),
+        ("SafetensorError: No space left on device (os error 28)\nAborted", 10**9, StoreError, "no space left"),
+        ("RuntimeError: PytorchStreamWriter failed writing file", 10**6, StoreError, "no space left"),
+        ("", 10**6, StoreError, "no space left"),
+        ("", 10**9, TrainingError, "it left no message"),
+    ],
+)
+def test_a_training_that_met_a_full_disk_says_so(
+    written: str, free: int, kind: type[Exception], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(written)
+    usage = shutil.disk_usage(tmp_path)._replace(free=free)
+    monkeypatch.setattr(launch.shutil, "disk_usage", lambda _folder: usage)
+    error = launch._ended_badly(1, log)
+    assert type(error) is kind
+    assert says in str(error)
+
+
 def test_a_training_killed_after_a_checkpoint_ends_with_the_same_adapter(
     made: tuple[Store, Split, Base], smoke: SmokeTest, adapter: Adapter
 ) -> None:
@@ -134,12 +273,10 @@ def test_a_training_killed_after_its_last_step_is_not_trained_on(
     assert (first.best_step < first.steps) == stops_early
 
 
-def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str) -> bool:
-    """Start the worker of a training under `key` by hand and kill -9 it when its first checkpoint is whole."""
-    store, split, base = made
-    folder = store.scratch("train", key)
+def job_of(store: Store, split: Split, base: Base, folder: Path) -> Job:
+    """A training that leaves its adapter in `folder`/out."""
     (folder / "out").mkdir()
-    job = Job(
+    return Job(
         kind="train",
         base=store.open(base.files[0]).parent,
         train=store.open(split.train.rows),
@@ -155,6 +292,13 @@ def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTes
         training=TRAINING,
         tracking=None,
     )
+
+
+def kill_after_first_checkpoint(made: tuple[Store, Split, Base], smoke: SmokeTest, key: str) -> bool:
+    """Start the worker of a training under `key` by hand and kill -9 it when its first checkpoint is whole."""
+    store, split, base = made
+    folder = store.scratch("train", key)
+    job = job_of(store, split, base, folder)
     (folder / "job.json").write_text(job.model_dump_json())
     with subprocess.Popen(
         command(folder / "job.json", 1),
