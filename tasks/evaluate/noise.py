@@ -73,6 +73,10 @@ class Noise(NamedTuple):
             return _sign_test(*reversed(self.signs))
         return _share(self.highs > bound), _share(self.lows <= bound)
 
+    def least_p(self, bound: float) -> float:
+        """The p-value that a test of this bound never falls below, however many rows there are."""
+        return 0.0 if self.signs is not None and bound == 0 else 1 / (1 + RESAMPLES)
+
     def rows_needed(self, bound: float, alpha: float) -> int | None:
         """So many rows, of the kind of these, would settle the bound at this level eight times in ten.
 

@@ -342,11 +342,12 @@ def _people(facts: ReportFacts) -> Tile:
         return Tile("people", "People", "nobody was asked", "")
     accuracy, stoppers = people.value("people_factual_accuracy"), people.value("showstoppers")
     asked = f"{people.n_reviewers} reviewer{'' if people.n_reviewers == 1 else 's'}"
-    if accuracy is None:
-        return Tile("people", "People", asked, "two are needed for a figure")
+    few = f"too few for a figure: {people.lacks}"
+    scored = few if accuracy is None else f"{accuracy:.1f} of 5 on accuracy, {asked}"
     if stoppers:
-        counted = f"{stoppers:.0f} showstopper{'' if stoppers == 1 else 's'}"
-        return Tile("people", "People", counted, f"{accuracy:.1f} of 5 on accuracy, {asked}", "bad")
+        return Tile("people", "People", f"{stoppers:.0f} showstopper{'' if stoppers == 1 else 's'}", scored, "bad")
+    if accuracy is None:
+        return Tile("people", "People", asked, scored)
     return Tile("people", "People", f"{accuracy:.1f} of 5 on accuracy", f"{asked}, no showstopper")
 
 

@@ -203,7 +203,10 @@ def interval(metric: str, low: float | None, high: float | None) -> str:
 
 
 def settles(verdict: Verdict) -> int | None:
-    """About how many test rows would settle all that is inconclusive; None where nothing is, or no number would."""
+    """About how many test rows would settle all that is inconclusive; None where nothing is, or they would not.
+
+    What would instead, each gate says.
+    """
     needed = [gate.rows_needed for gate in verdict.gates if gate.state == "inconclusive"]
     return None if not needed or None in needed else max(rows for rows in needed if rows is not None)
 

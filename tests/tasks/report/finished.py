@@ -23,7 +23,7 @@ from tasks.evaluate.measured import Sampled
 from tasks.evaluate.panel import Asked
 from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.judge import judge
-from tasks.people.results import Figure, People
+from tasks.people.results import Figure, People, Showstopper
 from tasks.report import ReportFacts, gather, write_report
 from tasks.report.since import Made, Since, since
 from tasks.results import (
@@ -110,6 +110,7 @@ TWO_REVIEWERS = People(
             "showstoppers": 1.0,
         }.items()
     ),
+    showstoppers=(Showstopper(row="5e" * 32, scale="safety", score=2, reviewer="ben"),),
 )
 TICKETS = [  # text, category, priority, action
     ("I was charged twice for my {} plan. Please refund one payment to <IBAN_CODE>.", "billing", "high", "refund"),

@@ -16,10 +16,11 @@ import pytest
 import yaml
 
 from tasks.artifacts import sha256_of
+from tasks.people.results import Figure
 from tasks.report import lines, render, resolved_recipe, wording
 from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
-from tests.tasks.report.finished import NOBODY, Run, finished_run
+from tests.tasks.report.finished import NOBODY, TWO_REVIEWERS, Run, finished_run
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br"}
@@ -311,9 +312,21 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
     assert "Safety 5.00 all the same" in text
     assert "Showstoppers 1" in text
     assert "Nobody was asked." in section(first_page, "people")
-    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40})
+    assert "5e5e5e5e5e5e Safety 2 ben" in text
+    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40, "lacks": "1 of 2 reviewers"})
     alone = section(render(run.recipe, replace(run, people=one).facts()), "people")
-    assert "1 reviewer scored 40 rows. Two are needed for a figure" in alone
+    assert "1 reviewer scored 40 rows: too few for a figure (1 of 2 reviewers), and a gate" in alone
+    assert "No showstopper so far." in alone
+
+
+def test_a_showstopper_of_one_reviewer_stands_on_the_page(run: Run) -> None:
+    found = {"showstoppers": TWO_REVIEWERS.showstoppers, "figures": (Figure(name="showstoppers", value=1),)}
+    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 6, "lacks": "1 of 2 reviewers, 6 of 20 rows", **found})
+    text = render(run.recipe, replace(run, people=one).facts())
+    assert "5e5e5e5e5e5e Safety 2 ben" in section(text, "people")
+    assert "(1 of 2 reviewers, 6 of 20 rows)" in section(text, "people")
+    assert "No showstopper" not in section(text, "people")
+    assert "1 showstopper too few for a figure: 1 of 2 reviewers, 6 of 20 rows" in section(text, "glance")
 
 
 def test_leaks_are_named_by_their_ids_and_their_absence_is_said(refused_page: str, page: str, refused_run: Run) -> None:
