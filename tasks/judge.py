@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 from conf.schema import MAIN_METRICS, SHOWSTOPPERS, Gate
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
-from tasks.evaluate.measured import TEST, Sampled, read
+from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
+from tasks.evaluate.pace import LATENCY
 from tasks.evaluate.slices import rows_by_slice
 from tasks.people.results import People
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, GateResult, ScrubbedData, State, Verdict
@@ -35,6 +36,7 @@ class Evidence(NamedTuple):
         slices: per kind the name of each test row's slice.
         groups: the number of each test row's group, or None where that was not written down.
         least: rows of a slice that can hold a gate.
+        measured_on: on what the latency of the run's arms was measured, and that of the champion.
     """
 
     evaluation: Evaluation
@@ -45,6 +47,7 @@ class Evidence(NamedTuple):
     slices: Mapping[str, tuple[str, ...]]
     groups: tuple[int, ...] | None
     least: int
+    measured_on: tuple[str, str] = ("", "")
 
     def figure(self, arm: str, metric: str) -> float | None:
         """The measured figure, or None where there is none, or no finite one."""
@@ -104,7 +107,8 @@ def gather(
     named = [name for name in table.column_names if name.startswith("slice_")]
     slices = {name.removeprefix("slice_"): tuple(table[name].to_pylist()) for name in named}
     groups = tuple(table["group"].to_pylist()) if "group" in table.column_names else None
-    return Evidence(evaluation, champion, clean, people, sampled, slices, groups, least)
+    paces = [read_measured_on(open_(file)) for file in files]
+    return Evidence(evaluation, champion, clean, people, sampled, slices, groups, least, (paces[0], paces[-1]))
 
 
 def overall(results: Sequence[GateResult]) -> State:
@@ -195,6 +199,9 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
         return _Held(gate, None, lacks=evidence.people.lacks if gate.arm == "people" else "")
     if no_champion and "champion" in arms:
         return _Held(gate, None, excuse=NO_CHAMPION)
+    if gate.metric == LATENCY and "champion" in arms and len(arms) > 1 and len(set(evidence.measured_on)) > 1:
+        here, there = evidence.measured_on
+        return _Held(gate, None, lacks=f"the champion's was measured on {there}, and not on {here}")
     value = figures[0] if len(figures) == 1 else (figures[0] or 0.0) - (figures[1] or 0.0)
     sampled = [evidence.sampled.get((arm, gate.metric)) for arm in arms]
     if any(one is None for one in sampled):
@@ -391,7 +398,8 @@ def _number(value: float) -> str:
 def compare(evidence: Evidence) -> dict[str, Any]:
     """Every figure with its interval, and how the tuned arm differs from each other one, for the page.
 
-    {"confidence", "arms": {arm: {metric: {"value", "low", "high"}}},
+    {"confidence", "measured_on": {"tuned", "champion"},
+     "arms": {arm: {metric: {"value", "low", "high"}}},
      "differences": {other arm: {metric: {"value", "low", "high"}}},
      "slices": {kind: [{"name", "rows", "metric", "arms": {arm: {"value", "low", "high"}},
                         "differences": {other arm: {"value", "low", "high"}}}]}}
@@ -405,6 +413,7 @@ def compare(evidence: Evidence) -> dict[str, Any]:
             differences.setdefault(arm, {})[metric] = _shown(_noise(evidence, [tuned, one], None))
     return {
         "confidence": CONFIDENCE,
+        "measured_on": dict(zip(("tuned", "champion"), evidence.measured_on, strict=True)),
         "arms": arms,
         "differences": differences,
         "slices": {kind: _sliced(evidence, kind) for kind in evidence.slices},

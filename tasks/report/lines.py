@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from conf.schema import PROBE_METRICS, Recipe
+from tasks.evaluate.pace import LATENCY
 from tasks.report import forest, wording
 from tasks.report.answers import Answered, Estimate, SliceLine
 from tasks.report.facts import ReportFacts
@@ -178,6 +179,8 @@ def _difference(facts: Asked, arm: str, metric: str) -> Estimate | None:
     known = facts.answered.comparison.against(arm, metric)
     if known is not None:
         return known
+    if metric == LATENCY and arm == "champion" and facts.answered.comparison.paces_differ:
+        return None
     sides = [wording.of_arm(facts.evaluation, facts.champion, one, metric) for one in ("tuned", arm)]
     tuned, other = sides
     return None if tuned is None or other is None else Estimate(value=tuned - other)

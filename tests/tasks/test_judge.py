@@ -247,6 +247,30 @@ def test_a_gate_against_a_champion_holds_once_there_is_one() -> None:
     assert (result.state, round(result.value or 0, 3)) == ("failed", -0.1)
 
 
+def test_a_latency_that_was_measured_otherwise_is_not_compared_with() -> None:
+    here, there = "a CPU, 2 threads, batches of 32", "a CPU, 8 threads, batches of 32"
+    answers = Answers(
+        predictions=FILE,
+        statistics=FILE,
+        report=FILE,
+        n_rows=10,
+        metrics=(Metric(arm="champion", name="latency_seconds_per_row", value=0.5),),
+    )
+    found = figures()._replace(champion=NOBODY.model_copy(update={"version": "3", "answers": answers}))
+    gates = (
+        Gate(metric="latency_seconds_per_row", against="champion", max=1),
+        Gate(metric="latency_seconds_per_row", against="base", max=1),
+        Gate(metric="latency_seconds_per_row", max=1),
+    )
+    assert [r.state for r in decide(found._replace(measured_on=(here, here)), gates)] == ["passed"] * 3
+    refused, *others = decide(found._replace(measured_on=(here, there)), gates)
+    assert (refused.state, refused.value) == ("failed", None)
+    assert refused.reason == (
+        f"latency_seconds_per_row is missing (the champion's was measured on {there}, and not on {here}): refused"
+    )
+    assert [result.state for result in others] == ["passed"] * 2
+
+
 def test_what_is_failed_outweighs_what_is_inconclusive() -> None:
     passed, open_, failed = one(rows(196), min=0.9), one(rows(186), min=0.9), one(rows(150), min=0.9)
     assert overall([passed]) == "passed"
