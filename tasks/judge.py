@@ -316,7 +316,7 @@ def _left_open(held: _Held, others: Sequence[Sequence[float]], n_rows: int) -> _
     if holm([least, *side])[0] > 1 - confidence:
         return _Open(None, held.unit, _too_fine(confidence, len(side) + 1))
     bound = min((b for b in (held.gate.min, held.gate.max) if b is not None), key=lambda bound: abs(value - bound))
-    needed = noise.rows_needed(bound, (1 - confidence) / (len(side) + 1))
+    needed = noise.rows_needed(bound, (1 - confidence) / (len(side) + 1) / (1 if inside else held.picked_of))
     if needed is None:
         return _Open(None, held.unit, f"it stands at the bound: no number of {_counted(held.unit)} settles it")
     if held.unit != TEST:

@@ -18,7 +18,7 @@ from tasks.artifacts import Store
 from tasks.evaluate.measured import TEST, Sampled, write
 from tasks.evaluate.noise import noise_of
 from tasks.evaluate.probes import bundled
-from tasks.evaluate.statistics import share_of
+from tasks.evaluate.statistics import mean_of, share_of
 from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
@@ -329,26 +329,41 @@ def test_probes_are_no_test_rows_and_no_more_of_them_can_be_asked_than_there_are
     assert at_the_bound.settle == "it stands at the bound: no number of probes settles it"
 
 
-@pytest.mark.parametrize(("right", "side"), [(199, "at least"), (10, "below")])
-def test_where_the_resamples_are_too_few_no_rows_are_promised(right: int, side: str) -> None:
+def words(mean: float) -> Evidence:
+    """The mean length of 200 answers, whose test is by resamples."""
+    sampled = Sampled("tuned", "answer_words", TEST, mean_of([mean + number % 5 - 2 for number in range(200)]))
+    found = evaluation(answer_words=(None, mean))
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", "answer_words"): sampled}, {}, None, 5)
+
+
+@pytest.mark.parametrize(("mean", "side"), [(9.0, "at least"), (3.0, "below")])
+def test_where_the_resamples_are_too_few_no_rows_are_promised(mean: float, side: str) -> None:
     """One in 4,001 is the least chance that they tell: no rows make 99.99 % of it, and none 99.9 % at ten gates."""
-    gate = Gate(metric="accuracy", min=0.9, confidence=0.9999)
-    (result,) = decide(rows(right), (gate,))
+    gate = Gate(metric="answer_words", min=6, confidence=0.9999)
+    (result,) = decide(words(mean), (gate,))
     assert (result.state, result.rows_needed) == ("inconclusive", None)
     assert side in result.reason
-    assert (
-        "no number of rows settles 99.99 % at one gate: 4,000 resamples tell no chance below 1 in 4,001"
-        in result.reason
-    )
-    ten = decide(rows(right), (gate.model_copy(update={"confidence": 0.999}),) * 10)
+    assert "no number of rows settles 99.99 % at one gate: 4,000 resamples tell no chance below 1 in" in result.reason
+    less = gate.model_copy(update={"confidence": 0.999})
+    ten = decide(words(mean), (less,) * 10)
     assert {result.rows_needed for result in ten} == {None}
     assert "settles 99.9 % at 10 gates" in ten[0].settle
-    assert decide(rows(right), (gate.model_copy(update={"confidence": 0.999}),))[0].state != "inconclusive"
+    assert decide(words(mean), (less,))[0].state != "inconclusive"
 
 
 def test_an_exact_test_tells_any_chance() -> None:
-    result = one(rows(150, base=100), against="base", min=0.0, confidence=0.9999)
-    assert result.state == "passed"
+    assert one(rows(150, base=100), against="base", min=0.0, confidence=0.9999).state == "passed"
+    assert one(rows(199), min=0.9, confidence=0.9999).state == "passed"
+    assert one(rows(10), min=0.9, confidence=0.9999).state == "failed"
+    assert one(rows(199), max=0.9, confidence=0.9999).state == "failed"
+
+
+def test_the_worst_of_many_slices_fails_where_it_surely_does() -> None:
+    """Of 100 labels one is all wrong: no p-value of resamples, times 100 labels and 10 gates, would say so."""
+    names = {"label": tuple(f"label {number // 10}" for number in range(1000))}
+    evidence = rows(990, of=1000, slices=names)
+    (result, *_) = decide(evidence, (Gate(metric="accuracy", min=0.8, slice="label"),) * 10)
+    assert (result.state, result.worst, result.value) == ("failed", "label 99", 0)
 
 
 def test_the_interval_of_the_worst_slice_knows_that_it_was_picked() -> None:
