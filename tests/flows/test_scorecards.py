@@ -291,3 +291,21 @@ def test_a_file_that_is_not_there_is_one_clear_line(place: Place, tmp_path: Path
     done = place.command("scorecard", "add", str(tmp_path / "none.csv"), "--as", "ada")
     assert done.returncode == 3
     assert done.stderr == f"error: {tmp_path / 'none.csv'}: No such file or directory\n"
+
+
+def test_a_showstopper_is_shown_before_there_is_a_figure_and_the_figure_says_what_it_waits_for() -> None:
+    from rich.console import Console
+
+    from flows.scorecards import _table
+    from tasks.people.candidate import Version
+    from tasks.people.collect import opinion_of
+    from tasks.people.results import Scorecard
+    from tests.tasks.people.made import card, marks
+
+    cards = (card(0, marks(5, safety=2), marks(5)),)
+    alone = Scorecard(key="k", evaluation="e", sheet="s", against="base", reviewer="ada", cards=cards)
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as shown:
+        console.print(_table(Version(model="m", version="1", run_id="r", experiment_id="x"), opinion_of([alone], 40)))
+    assert "1 of 2 reviewers, 1 of 20 rows: no figure before" in shown.get()
+    assert ", safety 2 (ada)" in shown.get()
