@@ -47,6 +47,8 @@ PEOPLE_METRICS = (
     "showstoppers",
 )
 TUNED_METRICS = ("overfitting_gap",)
+# Means over classes, of which a slice by label holds one: there they say nothing.
+OF_CLASSES = ("macro_f1", "weighted_f1", "field_macro_f1", "field_precision", "field_recall")
 # The figure that says most about a task, where one must stand for all: the first of these that it has.
 MAIN_METRICS = ("accuracy", "same_result", "rouge_l", "exact_match")
 METRICS: dict[TaskKind, tuple[str, ...]] = {
@@ -481,6 +483,12 @@ class Gate(Section):
             raise ValueError("against and slice go with the answers of an arm")
         if self.against == self.arm:
             raise ValueError("against names another arm than arm")
+        if self.slice == "label" and self.metric in OF_CLASSES:
+            instead = "field_accuracy" if self.metric.startswith("field_") else "accuracy"
+            raise ValueError(
+                f"{self.metric} is a mean over classes, and a slice by label holds one of them; "
+                f"take {instead}, or another slice"
+            )
         return self
 
 

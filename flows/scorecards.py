@@ -52,8 +52,9 @@ def make(
     from tasks.artifacts import Store, write_atomically
     from tasks.people.candidate import evaluated
     from tasks.people.cards import write_cards
+    from tasks.people.collect import ROWS_NEEDED
     from tasks.people.page import render
-    from tasks.people.sheet import make_sheet, questions
+    from tasks.people.sheet import count_rows, make_sheet, questions
 
     store = Store.of(prepared())
     found, evaluation, champion = evaluated(model, version, settings())
@@ -67,6 +68,8 @@ def make(
     if as_csv is not None:
         _write_new(as_csv, write_cards(sheet, asked))
         written.append(str(as_csv))
+    needed = min(ROWS_NEEDED, count_rows(evaluation.predictions, store))
+    few = f"\nBelow {needed} rows there is no figure: showstoppers alone count" if len(sheet.rows) < needed else ""
     if as_json:
         answer = {"model": found.model, "version": found.version, "against": sheet.against, "rows": len(sheet.rows)}
         print_json({"sheet": sheet.name, "files": written, **answer})
@@ -75,7 +78,7 @@ def make(
             f"{', '.join(written)}: {sheet.name}, {len(sheet.rows)} rows of {found.model} version {found.version} "
             f"against the {sheet.against}\n"
             "At least two people fill it in, each for themselves; then, for each of them:\n\n"
-            f"  tunegate scorecard add {sheet.name}.csv --as NAME"
+            f"  tunegate scorecard add {sheet.name}.csv --as NAME{few}"
         )
 
 
@@ -92,7 +95,7 @@ def add(cards: Path, reviewer: str, as_json: bool) -> None:
     from tasks.people.cards import read_cards, read_lines, sheet_of, unblinded
     from tasks.people.collect import add_scorecard, opinion_of, scorecards, standing
     from tasks.people.record import record_scorecard
-    from tasks.people.sheet import answers, find_sheet, order
+    from tasks.people.sheet import answers, count_rows, find_sheet, order
 
     store = Store.of(prepared())
     lines = read_lines(cards.name, content)
@@ -102,7 +105,7 @@ def add(cards: Path, reviewer: str, as_json: bool) -> None:
     found, traces = record_scorecard(kept, answers(sheet, store), settings())
     see = f"see: tunegate scorecard show {found.model} --version {found.version}"
     of_sheet = [c for c in standing(scorecards(sheet.evaluation, store)) if c.sheet == sheet.digest]
-    opinion = opinion_of(of_sheet)
+    opinion = opinion_of(of_sheet, count_rows(sheet.predictions, store))
     if as_json:
         print_json({"scorecard": kept.digest, "traces": list(traces), "reviewers": list(opinion.reviewers)})
     else:
@@ -121,10 +124,12 @@ def show(model: str, version: str | None, as_json: bool) -> None:
     from tasks.artifacts import Store
     from tasks.people.candidate import evaluated
     from tasks.people.collect import figures, opinion_of, scorecards, standing
+    from tasks.people.sheet import count_rows
 
     store = Store.of(prepared())
     found, evaluation, _ = evaluated(model, version, settings())
-    opinion = opinion_of(standing(scorecards(evaluation.digest, store)))
+    given = standing(scorecards(evaluation.digest, store))
+    opinion = opinion_of(given, count_rows(evaluation.predictions, store))
     if as_json:
         named = {figure.name: figure.value for figure in figures(opinion)}
         print_json(
@@ -138,10 +143,7 @@ def show(model: str, version: str | None, as_json: bool) -> None:
 
 def _waits_for(opinion: Opinion) -> str:
     """What is missing before there is a figure; empty where nothing is."""
-    from tasks.people.collect import NEEDED
-
-    count = len(opinion.reviewers)
-    return "" if opinion.preference else f"{count} of {NEEDED} reviewers: no figure before, so that nobody is led"
+    return f"{opinion.lacks}: no figure before, so that nobody is led" if opinion.lacks else ""
 
 
 def _table(found: Version, opinion: Opinion) -> RenderableType:
@@ -153,8 +155,12 @@ def _table(found: Version, opinion: Opinion) -> RenderableType:
     from tasks.report.wording import short
 
     title = Text(f"{found.model} version {found.version}", style="bold")
+    stoppers = [
+        Text(f"✗ showstopper: row {short(s.row)}, {MEANINGS[s.scale][0].lower()} {s.score} ({s.reviewer})", "bold red")
+        for s in opinion.showstoppers
+    ]
     if opinion.preference is None:
-        return Group(title, Text(_waits_for(opinion)))
+        return Group(title, Text(_waits_for(opinion)), *stoppers)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("mean of 1 to 5")
     for name in ("tuned", str(opinion.against), "alpha"):
@@ -164,10 +170,6 @@ def _table(found: Version, opinion: Opinion) -> RenderableType:
         table.add_row(MEANINGS[line.scale][0], Text(f"{line.tuned:.2f}", style="bold"), f"{line.against:.2f}", alpha)
     said = opinion.preference
     share = "" if said.share is None else f": {said.share:.0%} of those who decided prefer the tuned"
-    stoppers = [
-        Text(f"✗ showstopper: row {short(s.row)}, {MEANINGS[s.scale][0].lower()} {s.score} ({s.reviewer})", "bold red")
-        for s in opinion.showstoppers
-    ]
     return Group(
         title,
         Text(f"{opinion.n_rows} rows, {len(opinion.reviewers)} reviewers: {', '.join(opinion.reviewers)}", style="dim"),

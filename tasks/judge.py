@@ -3,7 +3,7 @@
 A gate passes where its bound holds with the confidence it asks for, fails where the bound surely does not hold, and is
 inconclusive between: that refuses too, and says how many rows would settle it. All gates must pass, which no number of
 gates makes easier (R. Berger, 1982); the levels are nevertheless corrected for their number (Holm), since each line is
-read as a claim of its own.
+read as a claim of its own. Showstoppers refuse whatever the recipe asks.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import MAIN_METRICS, Gate
+from conf.schema import MAIN_METRICS, SHOWSTOPPERS, Gate
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
-from tasks.evaluate.measured import TEST, Sampled, read
-from tasks.evaluate.noise import Noise, holm, noise_of
+from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on
+from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
+from tasks.evaluate.pace import LATENCY
 from tasks.evaluate.slices import rows_by_slice
 from tasks.people.results import People
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, GateResult, ScrubbedData, State, Verdict
@@ -35,6 +36,7 @@ class Evidence(NamedTuple):
         slices: per kind the name of each test row's slice.
         groups: the number of each test row's group, or None where that was not written down.
         least: rows of a slice that can hold a gate.
+        measured_on: on what the latency of the run's arms was measured, and that of the champion.
     """
 
     evaluation: Evaluation
@@ -45,6 +47,7 @@ class Evidence(NamedTuple):
     slices: Mapping[str, tuple[str, ...]]
     groups: tuple[int, ...] | None
     least: int
+    measured_on: tuple[str, str] = ("", "")
 
     def figure(self, arm: str, metric: str) -> float | None:
         """The measured figure, or None where there is none, or no finite one."""
@@ -104,7 +107,8 @@ def gather(
     named = [name for name in table.column_names if name.startswith("slice_")]
     slices = {name.removeprefix("slice_"): tuple(table[name].to_pylist()) for name in named}
     groups = tuple(table["group"].to_pylist()) if "group" in table.column_names else None
-    return Evidence(evaluation, champion, clean, people, sampled, slices, groups, least)
+    paces = [read_measured_on(open_(file)) for file in files]
+    return Evidence(evaluation, champion, clean, people, sampled, slices, groups, least, (paces[0], paces[-1]))
 
 
 def overall(results: Sequence[GateResult]) -> State:
@@ -124,33 +128,67 @@ def require(verdict: Verdict) -> None:
 
 
 class _Held(NamedTuple):
-    """A gate against its figure: the two p-values are None where the figure alone decides."""
+    """A gate against its figure: the two p-values are None where the figure alone decides.
+
+    Attributes:
+        unit: what the figure is measured on.
+        picked_of: how many slices the worst was picked of; 1 without slices.
+        least: the two p-values that no number of rows could bring below.
+        excuse: why it passes without a figure.
+        lacks: why there is no figure, where that is known.
+    """
 
     gate: Gate
     value: float | None
     noise: Noise | None = None
+    unit: str = TEST
     worst: str | None = None
+    picked_of: int = 1
     holds: float | None = None
     fails: float | None = None
+    least: tuple[float, float] = (0.0, 0.0)
     excuse: str = ""
+    lacks: str = ""
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The ends that hold the truth with the gate's confidence, whichever slice was picked (Bonferroni)."""
+        if self.noise is None:
+            return None
+        return self.noise.interval(1 - (1 - (self.gate.confidence or CONFIDENCE)) / self.picked_of)
+
+
+class _Open(NamedTuple):
+    """What would settle a gate that is inconclusive: so many of a unit, or nothing, and what that is in words."""
+
+    needed: int | None
+    unit: str
+    settle: str
 
 
 def decide(evidence: Evidence, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:
-    """One result a gate, in the order of the recipe.
+    """One result a gate, in the order of the recipe; one on showstoppers more, where there are any and it has none.
 
     A metric that was not measured, or that is not a finite number, fails.
     """
-    held = [_hold(evidence, gate) for gate in gates]
+    held = [_hold(evidence, gate) for gate in (*gates, *_never_passed_over(evidence.people, gates))]
     noisy = [index for index, one in enumerate(held) if one.holds is not None]
-    holds = dict(zip(noisy, holm([held[index].holds or 0.0 for index in noisy]), strict=True))
-    fails = dict(zip(noisy, holm([held[index].fails or 0.0 for index in noisy]), strict=True))
-    return tuple(
-        _result(one, holds.get(index), fails.get(index), len(noisy), _rows(evidence)) for index, one in enumerate(held)
-    )
+    found = [[held[index].holds or 0.0 for index in noisy], [held[index].fails or 0.0 for index in noisy]]
+    holds, fails = (dict(zip(noisy, holm(p_values), strict=True)) for p_values in found)
+
+    def result(index: int, one: _Held) -> GateResult:
+        state = _state(one, holds.get(index), fails.get(index))
+        others = [[p for p, of in zip(side, noisy, strict=True) if of != index] for side in found]
+        left = _left_open(one, others, evidence.evaluation.n_rows) if state == "inconclusive" else None
+        return _result(one, state, left, len(noisy))
+
+    return tuple(result(index, one) for index, one in enumerate(held))
 
 
-def _rows(evidence: Evidence) -> int:
-    return evidence.evaluation.n_rows
+def _never_passed_over(people: People, gates: Sequence[Gate]) -> tuple[Gate, ...]:
+    """The gate on showstoppers, where somebody saw one and the recipe sets them no limit of its own."""
+    limited = any(gate.metric == SHOWSTOPPERS.metric and gate.max is not None for gate in gates)
+    return () if limited or not people.value(SHOWSTOPPERS.metric) else (SHOWSTOPPERS,)
 
 
 def _hold(evidence: Evidence, gate: Gate) -> _Held:
@@ -158,9 +196,12 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
     figures = [evidence.figure(arm, gate.metric) for arm in arms]
     no_champion = evidence.champion.answers is None
     if any(value is None for arm, value in zip(arms, figures, strict=True) if not (no_champion and arm == "champion")):
-        return _Held(gate, None)
+        return _Held(gate, None, lacks=evidence.people.lacks if gate.arm == "people" else "")
     if no_champion and "champion" in arms:
         return _Held(gate, None, excuse=NO_CHAMPION)
+    if gate.metric == LATENCY and "champion" in arms and len(arms) > 1 and len(set(evidence.measured_on)) > 1:
+        here, there = evidence.measured_on
+        return _Held(gate, None, lacks=f"the champion's was measured on {there}, and not on {here}")
     value = figures[0] if len(figures) == 1 else (figures[0] or 0.0) - (figures[1] or 0.0)
     sampled = [evidence.sampled.get((arm, gate.metric)) for arm in arms]
     if any(one is None for one in sampled):
@@ -168,7 +209,7 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
     found = [one for one in sampled if one is not None]
     if gate.slice:
         return _hold_slices(evidence, gate, found)
-    return _against(gate, _noise(evidence, found, None))
+    return _against(gate, _noise(evidence, found, None))._replace(unit=found[0].unit)
 
 
 def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> _Held:
@@ -187,7 +228,10 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
     if _margin(gate, worst.value or 0.0) >= 0:  # none is outside: the one that is least sure is named
         worst = max(held, key=lambda one: one.holds or 0.0)
     return worst._replace(
-        holds=max(one.holds or 0.0 for one in held), fails=min(1.0, len(held) * min(one.fails or 0.0 for one in held))
+        picked_of=len(held),
+        holds=max(one.holds or 0.0 for one in held),
+        fails=min(1.0, len(held) * min(one.fails or 0.0 for one in held)),
+        least=(max(one.least[0] for one in held), len(held) * max(one.least[1] for one in held)),
     )
 
 
@@ -204,7 +248,8 @@ def _against(gate: Gate, noise: Noise) -> _Held:
     tests = [noise.against_min(gate.min)] if gate.min is not None else []
     tests += [noise.against_max(gate.max)] if gate.max is not None else []
     holds, fails = max(t[0] for t in tests), min(1.0, len(tests) * min(t[1] for t in tests))
-    return _Held(gate, noise.value, noise, holds=holds, fails=fails)
+    floor = max(noise.least_p(bound) for bound in (gate.min, gate.max) if bound is not None)
+    return _Held(gate, noise.value, noise, holds=holds, fails=fails, least=(floor, len(tests) * floor))
 
 
 def _at_the_end(gate: Gate, noise: Noise) -> bool:
@@ -221,11 +266,9 @@ def _margin(gate: Gate, value: float) -> float:
     return min(sides)
 
 
-def _result(held: _Held, holds: float | None, fails: float | None, claims: int, n_rows: int) -> GateResult:
+def _result(held: _Held, state: State, left: _Open | None, claims: int) -> GateResult:
     gate, value = held.gate, held.value
-    state = _state(held, holds, fails)
-    low, high = held.noise.interval(gate.confidence or CONFIDENCE) if held.noise else (None, None)
-    needed = _rows_needed(held, claims, n_rows) if state == "inconclusive" else None
+    low, high = held.interval or (None, None)
     return GateResult(
         metric=gate.metric,
         arm=gate.arm,
@@ -237,11 +280,12 @@ def _result(held: _Held, holds: float | None, fails: float | None, claims: int, 
         value=value,
         low=low,
         high=high,
-        confidence=gate.confidence if holds is not None else None,
+        confidence=gate.confidence if held.holds is not None else None,
         state=state,
-        rows_needed=needed,
+        rows_needed=left.needed if left and left.unit == TEST else None,
+        settle=left.settle if left else "",
         overridable=gate.overridable,
-        reason=_reason(held, state, needed),
+        reason=_reason(held, left, claims),
     )
 
 
@@ -257,37 +301,76 @@ def _state(held: _Held, holds: float | None, fails: float | None) -> State:
     return "passed" if holds <= alpha else "failed" if fails <= alpha else "inconclusive"
 
 
-def _rows_needed(held: _Held, claims: int, n_rows: int) -> int | None:
-    """Of the whole test side: a slice takes its share of them."""
-    value = held.value
-    if held.noise is None or value is None or held.gate.confidence is None:
-        return None
-    bounds = [bound for bound in (held.gate.min, held.gate.max) if bound is not None]
-    bound = min(bounds, key=lambda bound: abs(value - bound))
-    needed = held.noise.rows_needed(bound, (1 - held.gate.confidence) / max(1, claims))
-    return None if needed is None else math.ceil(needed * n_rows / held.noise.n_rows)
+def _left_open(held: _Held, others: Sequence[Sequence[float]], n_rows: int) -> _Open:
+    """What would settle it.
+
+    Args:
+        others: the p-values of the other gates, that they hold and that they do not, which the levels are corrected by.
+        n_rows: of the whole test side: a slice takes its share of them.
+    """
+    value, noise, confidence = held.value, held.noise, held.gate.confidence
+    if noise is None or value is None or confidence is None or noise.is_unknown:
+        return _Open(None, held.unit, "all rows are alike: nothing tells how sure that is")
+    inside = _margin(held.gate, value) >= 0
+    side, least = (others[0], held.least[0]) if inside else (others[1], held.least[1])
+    if holm([least, *side])[0] > 1 - confidence:
+        return _Open(None, held.unit, _too_fine(confidence, len(side) + 1))
+    bound = min((b for b in (held.gate.min, held.gate.max) if b is not None), key=lambda bound: abs(value - bound))
+    needed = noise.rows_needed(bound, (1 - confidence) / (len(side) + 1) / (1 if inside else held.picked_of))
+    if needed is None:
+        return _Open(None, held.unit, f"it stands at the bound: no number of {_counted(held.unit)} settles it")
+    if held.unit != TEST:
+        return _Open(needed, held.unit, _by_probes(held.gate.metric, needed))
+    needed = math.ceil(needed * n_rows / noise.n_rows)
+    return _Open(needed, held.unit, f"about {needed:,} test rows would settle it")
 
 
-def _reason(held: _Held, state: State, needed: int | None) -> str:
+def _too_fine(confidence: float, claims: int) -> str:
+    """Rows are of no use where the resamples are too few to tell so small a chance."""
+    gates = "one gate" if claims == 1 else f"{claims} gates"
+    return (
+        f"no number of rows settles {100 * confidence:g} % at {gates}: {RESAMPLES:,} resamples tell no chance below "
+        f"1 in {RESAMPLES + 1:,}; ask for less confidence or fewer gates"
+    )
+
+
+def _by_probes(metric: str, needed: int) -> str:
+    """Probes are not rows: there are those that ship, or as many of them as the recipe asks."""
+    from tasks.evaluate.probes import bundled
+
+    there = bundled(metric)
+    more = f"more than the {there:,} that there are" if needed > there else f"of {there:,}: raise evaluation.max_probes"
+    return f"about {needed:,} probes would settle it, {more}"
+
+
+def _counted(unit: str) -> str:
+    return "rows" if unit == TEST else "probes"
+
+
+def _reason(held: _Held, left: _Open | None, claims: int) -> str:
     gate, value = held.gate, held.value
     name = f"{gate.metric} of {gate.arm}" + (f" minus {gate.against}" if gate.against else "")
     if held.excuse:
         return f"{name}: {held.excuse}"
     if value is None:
-        return f"{gate.metric} is missing: refused"
+        return f"{gate.metric} is missing{f' ({held.lacks})' if held.lacks else ''}: refused"
     name += f" in the worst {gate.slice} ({held.worst})" if held.worst else ""
     told = _told(gate, value)
-    if state == "inconclusive":
-        low, high = held.noise.interval(gate.confidence or CONFIDENCE) if held.noise else (value, value)
-        if held.noise and held.noise.is_unknown:
-            return f"{name} {told}, but all rows are alike: nothing tells how sure that is: inconclusive"
-        settle = (
-            f"about {needed:,} test rows would settle it"
-            if needed
-            else "it stands at the bound: no number of rows settles it"
-        )
-        return f"{name} {told}, but lies between {_number(low)} and {_number(high)}: inconclusive; {settle}"
-    return f"{name} {told}"
+    if left is None:
+        return f"{name} {told}"
+    if held.noise and held.noise.is_unknown:
+        return f"{name} {told}, but {left.settle}: inconclusive"
+    return f"{name} {told}, but {_unsure(held, claims)}: inconclusive; {left.settle}"
+
+
+def _unsure(held: _Held, claims: int) -> str:
+    """Between which ends the truth lies; where these are clear of the bounds, only the number of gates leaves doubt."""
+    low, high = held.interval or (-math.inf, math.inf)
+    between = f"lies between {_number(low)} and {_number(high)}"
+    bounds = [bound for bound in (held.gate.min, held.gate.max) if bound is not None]
+    if any(low <= bound <= high for bound in bounds):
+        return between
+    return f"{between}, which is not sure enough for one of {claims} gates"
 
 
 def _told(gate: Gate, value: float) -> str:
@@ -315,7 +398,8 @@ def _number(value: float) -> str:
 def compare(evidence: Evidence) -> dict[str, Any]:
     """Every figure with its interval, and how the tuned arm differs from each other one, for the page.
 
-    {"confidence", "arms": {arm: {metric: {"value", "low", "high"}}},
+    {"confidence", "measured_on": {"tuned", "champion"},
+     "arms": {arm: {metric: {"value", "low", "high"}}},
      "differences": {other arm: {metric: {"value", "low", "high"}}},
      "slices": {kind: [{"name", "rows", "metric", "arms": {arm: {"value", "low", "high"}},
                         "differences": {other arm: {"value", "low", "high"}}}]}}
@@ -329,6 +413,7 @@ def compare(evidence: Evidence) -> dict[str, Any]:
             differences.setdefault(arm, {})[metric] = _shown(_noise(evidence, [tuned, one], None))
     return {
         "confidence": CONFIDENCE,
+        "measured_on": dict(zip(("tuned", "champion"), evidence.measured_on, strict=True)),
         "arms": arms,
         "differences": differences,
         "slices": {kind: _sliced(evidence, kind) for kind in evidence.slices},

@@ -223,7 +223,8 @@ class GateResult(Frozen):
     """One gate, what was measured, and whether it held. `reason` is one line for a person.
 
     `low` and `high` are the ends of the interval that holds the truth with the gate's confidence; None where the noise
-    of the figure is not known. `rows_needed` is about how many test rows would settle an inconclusive one.
+    of the figure is not known. `rows_needed` is about how many test rows would settle an inconclusive one, None where
+    none would or the figure is not measured on them; `settle` says in words what would.
     """
 
     metric: str
@@ -239,6 +240,7 @@ class GateResult(Frozen):
     confidence: float | None = None
     state: State
     rows_needed: int | None = None
+    settle: str = ""
     overridable: bool = True
     reason: str
 

@@ -39,7 +39,7 @@ from tasks.evaluate.arms import evaluate_arms, evaluate_champion, held_out
 from tasks.evaluate.contestants import Ring
 from tasks.evaluate.metrics import custom_sources
 from tasks.evaluate.offtask import probe_digests
-from tasks.evaluate.others import figures_of_others, files_of_others
+from tasks.evaluate.others import files_of_others, others
 from tasks.evaluate.panel import Asked
 from tasks.memory import give_back
 from tasks.network import is_network
@@ -378,7 +378,7 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
             recipe.model,
             recipe.prompt,
             recipe.quantization,
-            figures_of_others(recipe.evaluation, external, adapter),
+            others(recipe.evaluation, external, adapter),
             _asked(recipe, w),
         ),
     )

@@ -29,6 +29,7 @@ from tasks.evaluate.leakage import Leak, leaks
 from tasks.evaluate.measure import ArmResult, Held, measure, references_fit, shown
 from tasks.evaluate.measured import TEST, Sampled, write
 from tasks.evaluate.offtask import ask_off_task
+from tasks.evaluate.others import Other, metrics_of
 from tasks.evaluate.panel import Asked, Panel
 from tasks.evaluate.prompted import best_shots
 from tasks.evaluate.report import build
@@ -60,13 +61,13 @@ def evaluate_arms(
     model: Model,
     prompt: Prompt,
     quantization: Quantization,
-    external: Sequence[Metric],
+    external: Sequence[Other],
     asked: Asked,
 ) -> Evaluation:
     """Answer the test rows with each arm, measure, and keep predictions, statistics and report.
 
     Args:
-        external: figures of other tools on this adapter.
+        external: files of other tools on this adapter.
 
     Raises:
         DataError: there are no test rows, or their answers do not fit the task.
@@ -101,9 +102,14 @@ def evaluate_arms(
         Metric(arm="data", name="leakage", value=len({leak.test for leak in leaked}) / len(held.rows)),
         *_overfitting(adapter, arms["tuned"]),
         *off_task.metrics,
-        *external,
+        *metrics_of(external),
     ]
-    evidence = {**_leaks(leaked), "shots": [row["id"] for row in shots], "off_task": off_task.report}
+    evidence = {
+        **_leaks(leaked),
+        "shots": [row["id"] for row in shots],
+        "off_task": off_task.report,
+        "external": [{**other._asdict(), "figures": dict(other.figures)} for other in external],
+    }
     answers = _write(held, arms, [*off_task.sampled], evidence, asked)
     return Evaluation(
         key=workspace.key,
@@ -188,7 +194,7 @@ def _write(
     workspace, section = asked.workspace, asked.section
     _write_predictions(held, arms, asked)
     sampled = [Sampled(arm, name, TEST, s) for arm, r in arms.items() for name, s in r.scores.statistics.items()]
-    write(workspace.folder / "statistics.parquet", [*sampled, *off_task])
+    write(workspace.folder / "statistics.parquet", [*sampled, *off_task], asked.measured_on)
     content = {**build(section.task, len(held.rows), held.labels, arms), **evidence}
     (workspace.folder / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     names: tuple[tuple[str, str], ...] = (

@@ -39,7 +39,8 @@ class AnswerCache:
 
     Args:
         folder: where the files lie, one for each engine.
-        engine: digest of all that decides an answer beside its row: base, adapter, quantisation, limits, libraries.
+        engine: digest of all that decides an answer beside its row: base, adapter, quantisation, limits, libraries; and
+            of what decides how long it takes: machine, threads, size of the batches.
     """
 
     def __init__(self, folder: Path, engine: str) -> None:

@@ -42,7 +42,7 @@ class Ring:
     """Loads contestants as they are asked for; the last base stays until another one is needed."""
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
+        self.threads = threads
         self._standing: tuple[object, ...] | None = None
         self._loaded: Any = None
         self._names: dict[Path, str] = {}
@@ -77,7 +77,7 @@ class Ring:
         if wanted == self._standing:
             return
         self.empty()
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self.threads)
         if merged is None:
             self._loaded = load_base(contestant.base, contestant.model, contestant.quantization, device_of()).eval()
             decompress(self._loaded)

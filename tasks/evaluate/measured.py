@@ -2,7 +2,7 @@
 
 One line a figure: `arm`, `metric`, the `unit` its rows are of (`test`, or a set of probes), the `kind` of
 statistic, and its numbers as a sparse matrix (`indptr`, `indices`, `values`, `parts`). Arms on the same unit stand
-row by row.
+row by row. The file also says on what their latency was measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from tasks.evaluate.statistics import Statistic
 
 TEST = "test"  # the unit of everything that is measured on the held-out rows
+MEASURED_ON = b"tunegate.measured_on"
 
 SCHEMA = pa.schema(
     [
@@ -45,14 +46,20 @@ class Sampled(NamedTuple):
     statistic: Statistic
 
 
-def write(file: Path, figures: Iterable[Sampled]) -> None:
+def write(file: Path, figures: Iterable[Sampled], measured_on: str = "") -> None:
     """Write the file."""
-    pq.write_table(pa.Table.from_pylist([_line(f) for f in figures], schema=SCHEMA), file, compression="zstd")
+    schema = SCHEMA.with_metadata({MEASURED_ON: measured_on.encode()})
+    pq.write_table(pa.Table.from_pylist([_line(f) for f in figures], schema=schema), file, compression="zstd")
 
 
 def read(file: Path) -> list[Sampled]:
     """Read what `write` wrote."""
     return [_figure(line) for line in pq.read_table(file).to_pylist()]
+
+
+def read_measured_on(file: Path) -> str:
+    """On what the latency of these arms was measured; empty where that was not written down."""
+    return ((pq.read_schema(file).metadata or {}).get(MEASURED_ON) or b"").decode()
 
 
 def _line(figure: Sampled) -> dict[str, Any]:

@@ -8,7 +8,9 @@ A figure whose scale ends, or the difference of two, gets one row more, the wors
 is N. Gaffke's bound (2005; see E. Learned-Miller and P. Thomas, "A New Confidence Interval for the Mean of a Bounded
 Random Variable", 2019), and for yes and no exactly that of C. Clopper and E. Pearson (1934), so that ten right answers
 out of ten prove little. Of figures of classes it is the same thought (`statistics.extremes`).
-Where two arms of yes and no are asked which is better, the test is Q. McNemar's (1947), exact.
+A share of yes and no is held against a bound by the binomial test, which that is without the chance of the weights;
+where two arms of yes and no are asked which is better, the test is Q. McNemar's (1947): both exact, so that they tell
+chances that no number of resamples would.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ class Noise(NamedTuple):
 
     `lows` and `highs` (RESAMPLES,) are what it might as well have been, with the worst and the best row more where
     figures have a scale that ends, `ends`; they are the same numbers where it does not. `n_rows` are groups where rows
-    have some. `yes_or_no`: each row is one of the two; then `signs` counts, of a difference, the rows that only the one
-    arm has, and only the other.
+    have some. `yes_or_no`: each row is one of the two; then `n_yes` is, of one arm, how many rows are yes, and `signs`
+    counts, of a difference, the rows that only the one arm has, and only the other.
     """
 
     value: float
@@ -45,6 +47,7 @@ class Noise(NamedTuple):
     ends: tuple[float, float] | None
     yes_or_no: bool = False
     signs: tuple[int, int] | None = None
+    n_yes: int | None = None
 
     @property
     def is_unknown(self) -> bool:
@@ -63,6 +66,8 @@ class Noise(NamedTuple):
             return 1.0, 1.0
         if self.signs is not None and bound == 0:
             return _sign_test(*self.signs)
+        if self.n_yes is not None and 0 < bound < 1:
+            return _binomial_test(self.n_yes, self.n_rows, bound)
         return _share(self.lows < bound), _share(self.highs >= bound)
 
     def against_max(self, bound: float) -> tuple[float, float]:
@@ -71,7 +76,14 @@ class Noise(NamedTuple):
             return 1.0, 1.0
         if self.signs is not None and bound == 0:
             return _sign_test(*reversed(self.signs))
+        if self.n_yes is not None and 0 < bound < 1:
+            return _binomial_test(self.n_rows - self.n_yes, self.n_rows, 1 - bound)
         return _share(self.highs > bound), _share(self.lows <= bound)
+
+    def least_p(self, bound: float) -> float:
+        """The p-value that a test of this bound never falls below, however many rows there are."""
+        exact = bound == 0 if self.signs is not None else self.n_yes is not None and 0 < bound < 1
+        return 0.0 if exact else 1 / (1 + RESAMPLES)
 
     def rows_needed(self, bound: float, alpha: float) -> int | None:
         """So many rows, of the kind of these, would settle the bound at this level eight times in ten.
@@ -111,7 +123,8 @@ def noise_of(
     if two is None:
         drawn = _drawn(one, together)
         lows, highs = _redrawn(drawn)
-        return Noise(total(one), drawn.rows.shape[0], lows, highs, ends, together is None and _is_yes_or_no(one))
+        whole = together is None and _is_yes_or_no(one)
+        return Noise(total(one), drawn.rows.shape[0], lows, highs, ends, whole, n_yes=_yes(one) if whole else None)
     value = total(one) - total(two)
     if one.kind == "mean" and ends is not None:
         # of two plain means the row-wise differences, whose mean is the difference of the means
@@ -191,6 +204,11 @@ def _is_yes_or_no(statistic: Statistic) -> bool:
     )
 
 
+def _yes(share: Statistic) -> int | None:
+    """Rows that are yes; None where some are not measured."""
+    return int(share.rows[:, 0].sum()) if bool(np.all(share.rows[:, 1] == 1)) else None
+
+
 def _signs(difference: Statistic) -> tuple[int, int]:
     """Rows, or groups, that the first arm has more of, and the second."""
     return int(np.sum(difference.rows[:, 0] > 0)), int(np.sum(difference.rows[:, 0] < 0))
@@ -201,6 +219,13 @@ def _sign_test(wins: int, losses: int) -> tuple[float, float]:
     from scipy.stats import binom
 
     return float(binom.sf(wins - 1, wins + losses, 0.5)), float(binom.cdf(wins, wins + losses, 0.5))
+
+
+def _binomial_test(count: int, of: int, bound: float) -> tuple[float, float]:
+    """The chance of as many, and of as few, where each is yes with the chance that the bound says."""
+    from scipy.stats import binom
+
+    return float(binom.sf(count - 1, of, bound)), float(binom.cdf(count, of, bound))
 
 
 def _share(hits: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from tasks.evaluate.cache import AnswerCache, answer_cached
 from tasks.evaluate.constrain import Trie
 from tasks.evaluate.contestants import Contestant, Form, Ring
 from tasks.evaluate.generate import Answers, Scores, answer, inference, score
+from tasks.evaluate.pace import measured_on
 from tasks.progress import report
 from tasks.results import Base
 from tasks.rows import Message
@@ -41,6 +42,11 @@ class Asked(NamedTuple):
     engine: str
     ring: Ring
     workspace: Workspace
+
+    @property
+    def measured_on(self) -> str:
+        """What a latency depends on beside who answers."""
+        return measured_on(self.ring.threads, self.section.batch_size)
 
 
 class Panel:
@@ -91,7 +97,7 @@ class Panel:
                     on_ended=lambda ended: report(ended, len(new), "rows", name),
                 )
 
-        engine = digest_of([contestant.digest, limit, list(labels)])
+        engine = engine_of(contestant, limit, labels, self._asked.measured_on)
         with closing(AnswerCache(self._asked.workspace.store.cache / "answers", engine)) as cache:
             return answer_cached(examples, cache, answer_new)
 
@@ -113,6 +119,15 @@ class Panel:
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
+
+
+def engine_of(contestant: Contestant, limit: int, labels: Sequence[str], measured_on: str) -> str:
+    """Digest of all that decides an answer beside its row, and on what it is given.
+
+    An answer is kept with the seconds that it took, and those of another machine are no latency of this one: there it
+    is given again.
+    """
+    return digest_of([contestant.digest, limit, list(labels), measured_on])
 
 
 def closed_set(labels: Sequence[str], prompt: Prompt, tokenizer: Any) -> Trie | None:

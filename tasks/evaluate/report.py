@@ -3,13 +3,14 @@
     {"task", "n_rows", "labels",
      "arms": {arm: {
          "metrics": {name: value},
-         "per_class": {label: {"precision", "recall", "f1", "support"}},             classification
-         "per_field": {field: {"f1", "accuracy", "support", "per_class", "confusion"}},  structured output
+         "per_class": {label: {"precision", "recall", "f1", "support"}},
+         "per_field": {field: {"precision", "recall", "f1", "accuracy", "support", "per_class", "confusion"}},
          "confusion": {"labels", "matrix", "field"},
          "failures": {kind: rows}}}}
 
-A matrix has a row an expected label and a column an answered one. `confusion` of structured output is that of the first
-field whose values the schema lists; `field` is its name.
+`per_class` goes with classification, `per_field` with structured output: its precision, recall and F1 are means over
+the classes of the field. A matrix has a row an expected label and a column an answered one. `confusion` of structured
+output is that of the first field whose values the schema lists; `field` is its name.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def _arm(scores: Scores) -> dict[str, Any]:
 
 def _field(field: FieldScore) -> dict[str, Any]:
     return {
+        "precision": field.macro_precision,
+        "recall": field.macro_recall,
         "f1": field.macro_f1,
         "accuracy": field.accuracy,
         "support": field.support,

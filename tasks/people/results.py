@@ -74,6 +74,15 @@ class Scorecard(Result):
     supersedes: str | None = None
 
 
+class Showstopper(Frozen):
+    """A score so low that no mean makes up for it."""
+
+    row: str
+    scale: Scale
+    score: int
+    reviewer: str
+
+
 class Figure(Frozen):
     """One figure that a gate may ask for."""
 
@@ -82,15 +91,19 @@ class Figure(Frozen):
 
 
 class People(Result):
-    """What all reviewers say together; without two of them there is no figure, so that a gate refuses.
+    """What all reviewers say together.
 
-    `against` is what the tuned arm was compared with, None where nobody scored anything.
+    `against` is what the tuned arm was compared with, None where nobody scored anything. `lacks` says why reviewers or
+    rows are too few for a figure, so that a gate on one refuses; empty where they are enough. `showstoppers` are those
+    of every scorecard, of which one is enough.
     """
 
     against: Opponent | None
     n_reviewers: int
     n_rows: int
     figures: tuple[Figure, ...]
+    lacks: str = ""
+    showstoppers: tuple[Showstopper, ...] = ()
 
     def value(self, name: str) -> float | None:
         """A figure, or None where there is none of that name."""

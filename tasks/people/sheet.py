@@ -157,6 +157,17 @@ def order(sheet: Sheet, store: Store) -> frozenset[str]:
     return tuned_first(sheet.rows, store.open(sheet.secret).read_bytes())
 
 
+def count_rows(predictions: Artifact, store: Store) -> int:
+    """How many rows a sheet of these predictions could hold.
+
+    Raises:
+        StoreError: the predictions are gone, or are not those that were evaluated.
+    """
+    import pyarrow.parquet as pq
+
+    return len(set(pq.read_table(store.open(predictions), columns=["id"])["id"].to_pylist()))
+
+
 def _read(predictions: Artifact, store: Store) -> dict[str, dict[str, Any]]:
     """The rows by their ids."""
     import pyarrow.parquet as pq

@@ -62,9 +62,15 @@ class Comparison(Read):
     """Every figure with its interval, and what the tuned arm has more than each other one."""
 
     confidence: float
+    measured_on: dict[str, str] = Field({})
     arms: dict[str, dict[str, Estimate]]
     differences: dict[str, dict[str, Estimate]]
     slices: dict[str, tuple[SliceLine, ...]]
+
+    @property
+    def paces_differ(self) -> bool:
+        """Whether the champion's latency was measured on another machine, or with other threads or batches."""
+        return len(set(self.measured_on.values())) > 1
 
     def of(self, arm: str, metric: str) -> Estimate | None:
         """The figure of one arm, or None where its noise is not known."""
@@ -133,6 +139,15 @@ class Probe(Read):
     answer: str | None
 
 
+class Other(Read):
+    """A file of another tool, and what it says of the tuned arm."""
+
+    format: str
+    file: str
+    sha256: str
+    figures: dict[str, float]
+
+
 class Leak(Read):
     """A test row that a training row resembles, by their ids."""
 
@@ -157,6 +172,7 @@ class Answered(Frozen):
     probes: dict[str, tuple[Probe, ...]]
     leaks: tuple[Leak, ...]
     shots: int
+    others: tuple[Other, ...]
 
     def outcome(self, outcome: Outcome) -> Examples:
         """The examples of one outcome."""
@@ -189,6 +205,7 @@ def read_answers(evaluation: Evaluation, champion: ChampionEvaluation, verdict: 
         probes={name: tuple(_probes(failed)) for name, failed in scored.get("off_task", {}).get("tuned", {}).items()},
         leaks=tuple(Leak.model_validate(leak) for leak in scored.get("leaks", ())),
         shots=len(scored.get("shots", ())),
+        others=tuple(Other.model_validate(other) for other in scored.get("external", ())),
     )
 
 

@@ -55,7 +55,7 @@ class ExpectationResult(Frozen):
 
 
 class Score(Frozen):
-    """F1 of one class, or of one field (its mean over the values), in both arms; `support` is the number of test rows.
+    """F1 of one class in both arms; `support` is the number of test rows.
 
     `field` is the field that a class belongs to, where the answers are JSON.
     """
@@ -65,6 +65,16 @@ class Score(Frozen):
     base: float | None
     tuned: float | None
     support: int | None = None
+
+
+class FieldScores(Frozen):
+    """Precision, recall and F1 of one field, each the mean over its values, in both arms: (base, tuned)."""
+
+    name: str
+    precision: tuple[float | None, float | None]
+    recall: tuple[float | None, float | None]
+    f1: tuple[float | None, float | None]
+    support: int | None
 
 
 class Confusion(Frozen):
@@ -102,7 +112,7 @@ class ReportFacts(Frozen):
     answered: Answered
     history: tuple[Step, ...]
     expectations: tuple[ExpectationResult, ...]
-    fields: tuple[Score, ...]
+    fields: tuple[FieldScores, ...]
     classes: tuple[Score, ...]
     confusions: tuple[Confusion, ...]
     tokens: tuple[Token, ...]
@@ -150,7 +160,7 @@ def gather(
         answered=read_answers(evaluation, champion, verdict, workspace.open),
         history=tuple(_history(workspace.open(adapter.history))),
         expectations=tuple(_expectations(json.loads(workspace.open(checked.report).read_text(encoding="utf-8")))),
-        fields=_scores(base_fields, tuned_fields),
+        fields=tuple(_fields(base_fields, tuned_fields)),
         classes=(
             *_scores(base.get("per_class", {}), tuned.get("per_class", {})),
             *(
@@ -211,6 +221,14 @@ def _scores(base: dict[str, Any], tuned: dict[str, Any], field: str | None = Non
         )
         for name in sorted({*base, *tuned})
     )
+
+
+def _fields(base: dict[str, Any], tuned: dict[str, Any]) -> Iterator[FieldScores]:
+    """The fields of both arms in alphabetical order."""
+    for name in sorted({*base, *tuned}):
+        sides = base.get(name, {}), tuned.get(name, {})
+        both = {of: (sides[0].get(of), sides[1].get(of)) for of in ("precision", "recall", "f1")}
+        yield FieldScores(name=name, support=sides[1].get("support", sides[0].get("support")), **both)
 
 
 def _confusions(tuned: dict[str, Any]) -> Iterator[Confusion]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from conf.schema import PROBE_METRICS, Recipe
+from tasks.evaluate.pace import LATENCY
 from tasks.report import forest, wording
 from tasks.report.answers import Answered, Estimate, SliceLine
 from tasks.report.facts import ReportFacts
@@ -178,6 +179,8 @@ def _difference(facts: Asked, arm: str, metric: str) -> Estimate | None:
     known = facts.answered.comparison.against(arm, metric)
     if known is not None:
         return known
+    if metric == LATENCY and arm == "champion" and facts.answered.comparison.paces_differ:
+        return None
     sides = [wording.of_arm(facts.evaluation, facts.champion, one, metric) for one in ("tuned", arm)]
     tuned, other = sides
     return None if tuned is None or other is None else Estimate(value=tuned - other)
@@ -342,11 +345,12 @@ def _people(facts: ReportFacts) -> Tile:
         return Tile("people", "People", "nobody was asked", "")
     accuracy, stoppers = people.value("people_factual_accuracy"), people.value("showstoppers")
     asked = f"{people.n_reviewers} reviewer{'' if people.n_reviewers == 1 else 's'}"
-    if accuracy is None:
-        return Tile("people", "People", asked, "two are needed for a figure")
+    few = f"too few for a figure: {people.lacks}"
+    scored = few if accuracy is None else f"{accuracy:.1f} of 5 on accuracy, {asked}"
     if stoppers:
-        counted = f"{stoppers:.0f} showstopper{'' if stoppers == 1 else 's'}"
-        return Tile("people", "People", counted, f"{accuracy:.1f} of 5 on accuracy, {asked}", "bad")
+        return Tile("people", "People", f"{stoppers:.0f} showstopper{'' if stoppers == 1 else 's'}", scored, "bad")
+    if accuracy is None:
+        return Tile("people", "People", asked, scored)
     return Tile("people", "People", f"{accuracy:.1f} of 5 on accuracy", f"{asked}, no showstopper")
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from conf.schema import MAIN_METRICS, PEOPLE_METRICS, PROBE_METRICS, Arm
+from tasks.evaluate.external import Tool
 from tasks.results import ChampionEvaluation, Evaluation, GateResult, Verdict
 
 Better = Literal["higher", "lower", "neither"]
 Told = Literal["better", "worse", "changed", "open"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+OF_OTHERS = tuple(f"{tool}." for tool in get_args(Tool))
 MINUS = "−"  # noqa: RUF001  a true minus sign lines up with plus
 
 
@@ -203,7 +205,10 @@ def interval(metric: str, low: float | None, high: float | None) -> str:
 
 
 def settles(verdict: Verdict) -> int | None:
-    """About how many test rows would settle all that is inconclusive; None where nothing is, or no number would."""
+    """About how many test rows would settle all that is inconclusive; None where nothing is, or they would not.
+
+    What would instead, each gate says.
+    """
     needed = [gate.rows_needed for gate in verdict.gates if gate.state == "inconclusive"]
     return None if not needed or None in needed else max(rows for rows in needed if rows is not None)
 
@@ -240,11 +245,10 @@ def in_order(names: Collection[str]) -> list[str]:
 
 
 def metrics_of_arms(evaluation: Evaluation) -> list[str]:
-    """The metrics on the held-out rows, in the order of the evaluation."""
+    """The metrics that were measured here on the held-out rows, in the order of the evaluation."""
     apart = {*PROBE_METRICS, *PEOPLE_METRICS, "overfitting_gap"}
-    return list(
-        dict.fromkeys(metric.name for metric in evaluation.metrics if metric.arm != "data" and metric.name not in apart)
-    )
+    names = dict.fromkeys(metric.name for metric in evaluation.metrics if metric.arm != "data")
+    return [name for name in names if name not in apart and not name.startswith(OF_OTHERS)]
 
 
 def main_metric(evaluation: Evaluation) -> str | None:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from conf.schema import PiiPolicy, digest_of
 from conf.settings import use_one_thread
+from tasks.artifacts import sha256_of
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.spans import Found
 
@@ -36,6 +37,8 @@ _LIBRARIES = (
     "py3langid",
     "transformers",
 )
+# What runs a model of another kind than spaCy's.
+_OF_OTHER_READERS = {"spacy": (), "transformers": ("torch", "tokenizers"), "gliner": ("torch", "tokenizers", "gliner")}
 # Starting a process takes as long as looking at so many texts.
 _WORTH_PROCESSES = 6_000
 _TEXTS_A_CALL = 2_000
@@ -67,9 +70,18 @@ def engine_digest(policy: PiiPolicy) -> str:
             "policy": asked,
             "code": _code(),
             "libraries": {library: version(library) for library in _LIBRARIES},
-            "models": {language: model_digest(model) for language, model in policy.models.items()},
+            "readers": {library: _version_if_there(library) for library in _OF_OTHER_READERS[policy.nlp_engine]},
+            "models": {language: model_digest(model, policy.nlp_engine) for language, model in policy.models.items()},
         }
     )
+
+
+def _version_if_there(library: str) -> str:
+    """Empty where it is not installed: that it is missing, who loads the model says."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 @cache
@@ -84,16 +96,29 @@ def _code() -> str:
     return _digest_of_files(files)
 
 
-def model_digest(model: str) -> str:
-    """Sha256 of a model's files; of its `meta.json`, which names version and parts, where it is installed."""
+def model_digest(model: str, nlp_engine: str = "spacy") -> str:
+    """Sha256 of all files of a model's folder, configuration and weights.
+
+    Of a spaCy pipeline that is installed, that of its `meta.json`, which names version and parts.
+    """
     import importlib.util
 
+    if nlp_engine != "spacy":  # whatever package is called like the folder
+        return _digest_of_folder(Path(model))
     if model == "tunegate":
         return _our_model()
     spec = importlib.util.find_spec(model) if model.isidentifier() else None
     if spec and spec.submodule_search_locations:
         return _digest_of_files([Path(spec.submodule_search_locations[0]) / "meta.json"])
-    return _digest_of_files(file for file in Path(model).rglob("*") if file.is_file())
+    return _digest_of_folder(Path(model))
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """Each file by its place in the folder: a model may keep two of one name."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(folder).as_posix()}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()
 
 
 @cache

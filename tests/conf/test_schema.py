@@ -159,6 +159,10 @@ def test_flat_values_have_dotted_keys_and_lists_of_sections_an_index() -> None:
         (Prompt, {"user": "{{ text }}"}, "go together"),
         (Split, {"validation_size": 0.5, "test_size": 0.5}, "nothing to train on"),
         (Gate, {"metric": "accuracy"}, "needs min or max"),
+        *(
+            (Gate, {"metric": metric, "min": 0.5, "slice": "label"}, f"{metric} is a mean over classes")
+            for metric in ("macro_f1", "weighted_f1", "field_macro_f1", "field_precision", "field_recall")
+        ),
         (Evaluation, {"task": "structured_output"}, "json_schema goes with"),
         (Evaluation, {"task": "generation", "json_schema": {"path": "a", "text": "{}"}}, "json_schema goes with"),
         (Evaluation, {"task": "sql"}, "sql_fixture goes with"),

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
 
-ROWS = 6
+ROWS = 20
 SCALES = ("relevance", "factual_accuracy", "brand_voice", "safety")
 expect.set_options(timeout=15_000)
 
@@ -162,10 +162,10 @@ def test_the_keyboard_alone_is_enough(page: Page, tmp_path: Path) -> None:
     page.locator("input[name='1_a_relevance']").first.focus()
     for row in range(ROWS):
         page.keyboard.type("54321234")
-        page.keyboard.press("ATB"[row % 3] if row < 5 else "Enter")
+        page.keyboard.press("ATB"[row % 3] if row < ROWS - 1 else "Enter")
     expect(page.locator("#done")).to_have_text(f"{ROWS} of {ROWS} scored")
     lines = lines_of(download(page, "Download CSV", tmp_path))
-    assert [line["preference"] for line in lines] == ["A", "tie", "B", "A", "tie", ""]
+    assert [line["preference"] for line in lines] == [*(("A", "tie", "B") * ROWS)[: ROWS - 1], ""]
     for line in lines:
         assert [line[f"a_{scale}"] for scale in SCALES] == ["5", "4", "3", "2"]
         assert [line[f"b_{scale}"] for scale in SCALES] == ["1", "2", "3", "4"]
@@ -261,7 +261,7 @@ def test_a_second_one_with_a_spreadsheet_makes_them_figures(place: Place, tmp_pa
     assert said["figures"]["people_relevance"] == (4.5 + 5) / 2
     assert said["figures"]["people_preference"] == 0.5
     shown = place.command("scorecard", "show", "tiny").stdout
-    assert "6 rows, 2 reviewers: ada, ben" in shown
+    assert f"{ROWS} rows, 2 reviewers: ada, ben" in shown
     assert "✗ showstopper: row " in shown
     assert ", safety 1 (ben)" in shown
 
@@ -291,3 +291,21 @@ def test_a_file_that_is_not_there_is_one_clear_line(place: Place, tmp_path: Path
     done = place.command("scorecard", "add", str(tmp_path / "none.csv"), "--as", "ada")
     assert done.returncode == 3
     assert done.stderr == f"error: {tmp_path / 'none.csv'}: No such file or directory\n"
+
+
+def test_a_showstopper_is_shown_before_there_is_a_figure_and_the_figure_says_what_it_waits_for() -> None:
+    from rich.console import Console
+
+    from flows.scorecards import _table
+    from tasks.people.candidate import Version
+    from tasks.people.collect import opinion_of
+    from tasks.people.results import Scorecard
+    from tests.tasks.people.made import card, marks
+
+    cards = (card(0, marks(5, safety=2), marks(5)),)
+    alone = Scorecard(key="k", evaluation="e", sheet="s", against="base", reviewer="ada", cards=cards)
+    console = Console(file=io.StringIO(), width=100)
+    with console.capture() as shown:
+        console.print(_table(Version(model="m", version="1", run_id="r", experiment_id="x"), opinion_of([alone], 40)))
+    assert "1 of 2 reviewers, 1 of 20 rows: no figure before" in shown.get()
+    assert ", safety 2 (ada)" in shown.get()

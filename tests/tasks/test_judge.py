@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from conf.schema import Gate
 from tasks.artifacts import Store
 from tasks.evaluate.measured import TEST, Sampled, write
-from tasks.evaluate.statistics import share_of
+from tasks.evaluate.noise import noise_of
+from tasks.evaluate.probes import bundled
+from tasks.evaluate.statistics import mean_of, share_of
 from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
@@ -244,11 +247,145 @@ def test_a_gate_against_a_champion_holds_once_there_is_one() -> None:
     assert (result.state, round(result.value or 0, 3)) == ("failed", -0.1)
 
 
+def test_a_latency_that_was_measured_otherwise_is_not_compared_with() -> None:
+    here, there = "a CPU, 2 threads, batches of 32", "a CPU, 8 threads, batches of 32"
+    answers = Answers(
+        predictions=FILE,
+        statistics=FILE,
+        report=FILE,
+        n_rows=10,
+        metrics=(Metric(arm="champion", name="latency_seconds_per_row", value=0.5),),
+    )
+    found = figures()._replace(champion=NOBODY.model_copy(update={"version": "3", "answers": answers}))
+    gates = (
+        Gate(metric="latency_seconds_per_row", against="champion", max=1),
+        Gate(metric="latency_seconds_per_row", against="base", max=1),
+        Gate(metric="latency_seconds_per_row", max=1),
+    )
+    assert [r.state for r in decide(found._replace(measured_on=(here, here)), gates)] == ["passed"] * 3
+    refused, *others = decide(found._replace(measured_on=(here, there)), gates)
+    assert (refused.state, refused.value) == ("failed", None)
+    assert refused.reason == (
+        f"latency_seconds_per_row is missing (the champion's was measured on {there}, and not on {here}): refused"
+    )
+    assert [result.state for result in others] == ["passed"] * 2
+
+
 def test_what_is_failed_outweighs_what_is_inconclusive() -> None:
     passed, open_, failed = one(rows(196), min=0.9), one(rows(186), min=0.9), one(rows(150), min=0.9)
     assert overall([passed]) == "passed"
     assert overall([passed, open_]) == "inconclusive"
     assert overall([open_, failed, passed]) == "failed"
+
+
+def people(stoppers: float | None, lacks: str = "") -> Evidence:
+    """What people said, and nothing else."""
+    found = () if stoppers is None else (Figure(name="showstoppers", value=stoppers),)
+    return figures()._replace(people=PEOPLE.model_copy(update={"figures": found, "lacks": lacks}))
+
+
+@pytest.mark.parametrize("gates", [(), (Gate(metric="showstoppers", arm="people", min=0),)])
+def test_a_showstopper_refuses_where_the_recipe_asks_for_none(gates: tuple[Gate, ...]) -> None:
+    *_, last = decide(people(1.0, "1 of 2 reviewers"), gates)
+    assert (last.metric, last.state, last.max) == ("showstoppers", "failed", 0)
+    assert last.reason == "showstoppers of people 1.000 is above 0.000"
+    assert overall(decide(people(1.0), gates)) == "failed"
+
+
+@pytest.mark.parametrize("stoppers", [None, 0.0])
+def test_without_a_showstopper_there_is_nothing_to_refuse(stoppers: float | None) -> None:
+    assert decide(people(stoppers), ()) == ()
+
+
+def test_a_recipe_with_a_limit_of_its_own_on_showstoppers_keeps_it() -> None:
+    (result,) = decide(people(2.0), (Gate(metric="showstoppers", arm="people", max=3),))
+    assert (result.state, result.max) == ("passed", 3)
+
+
+def test_a_missing_figure_of_people_says_what_it_lacks() -> None:
+    (result,) = decide(people(None, "6 of 20 rows"), (Gate(metric="people_safety", arm="people", min=4),))
+    assert result.reason == "people_safety is missing (6 of 20 rows): refused"
+
+
+def probed(metric: str, yes: int, of: int) -> Evidence:
+    """So many probes out of some, of the tuned arm."""
+    sampled = Sampled("tuned", metric, metric, share_of([1.0] * yes + [0.0] * (of - yes)))
+    found = evaluation(**{metric: (None, yes / of)})
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", metric): sampled}, {}, None, 5)
+
+
+def test_probes_are_no_test_rows_and_no_more_of_them_can_be_asked_than_there_are() -> None:
+    there = bundled("over_refusal")
+    (whole,) = decide(probed("over_refusal", 4, there), (Gate(metric="over_refusal", max=0.1),))
+    assert whole.state == "inconclusive"
+    assert whole.rows_needed is None
+    assert re.search(
+        rf"inconclusive; about [\d,]+ probes would settle it, more than the {there} that there are$", whole.reason
+    )
+    (some,) = decide(probed("over_refusal", 6, 20), (Gate(metric="over_refusal", max=0.5),))
+    assert some.state == "inconclusive"
+    assert re.search(rf"about \d+ probes would settle it, of {there}: raise evaluation\.max_probes$", some.reason)
+    (at_the_bound,) = decide(probed("over_refusal", 10, 20), (Gate(metric="over_refusal", max=0.5),))
+    assert at_the_bound.settle == "it stands at the bound: no number of probes settles it"
+
+
+def words(mean: float) -> Evidence:
+    """The mean length of 200 answers, whose test is by resamples."""
+    sampled = Sampled("tuned", "answer_words", TEST, mean_of([mean + number % 5 - 2 for number in range(200)]))
+    found = evaluation(answer_words=(None, mean))
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", "answer_words"): sampled}, {}, None, 5)
+
+
+@pytest.mark.parametrize(("mean", "side"), [(9.0, "at least"), (3.0, "below")])
+def test_where_the_resamples_are_too_few_no_rows_are_promised(mean: float, side: str) -> None:
+    """One in 4,001 is the least chance that they tell: no rows make 99.99 % of it, and none 99.9 % at ten gates."""
+    gate = Gate(metric="answer_words", min=6, confidence=0.9999)
+    (result,) = decide(words(mean), (gate,))
+    assert (result.state, result.rows_needed) == ("inconclusive", None)
+    assert side in result.reason
+    assert "no number of rows settles 99.99 % at one gate: 4,000 resamples tell no chance below 1 in" in result.reason
+    less = gate.model_copy(update={"confidence": 0.999})
+    ten = decide(words(mean), (less,) * 10)
+    assert {result.rows_needed for result in ten} == {None}
+    assert "settles 99.9 % at 10 gates" in ten[0].settle
+    assert decide(words(mean), (less,))[0].state != "inconclusive"
+
+
+def test_an_exact_test_tells_any_chance() -> None:
+    assert one(rows(150, base=100), against="base", min=0.0, confidence=0.9999).state == "passed"
+    assert one(rows(199), min=0.9, confidence=0.9999).state == "passed"
+    assert one(rows(10), min=0.9, confidence=0.9999).state == "failed"
+    assert one(rows(199), max=0.9, confidence=0.9999).state == "failed"
+
+
+def test_the_worst_of_many_slices_fails_where_it_surely_does() -> None:
+    """Of 100 labels one is all wrong: no p-value of resamples, times 100 labels and 10 gates, would say so."""
+    names = {"label": tuple(f"label {number // 10}" for number in range(1000))}
+    evidence = rows(990, of=1000, slices=names)
+    (result, *_) = decide(evidence, (Gate(metric="accuracy", min=0.8, slice="label"),) * 10)
+    assert (result.state, result.worst, result.value) == ("failed", "label 99", 0)
+
+
+def test_the_interval_of_the_worst_slice_knows_that_it_was_picked() -> None:
+    """Of ten sources one is worse: alone it would be surely below the bound, picked of ten it is not."""
+    names = tuple(f"s{number // 40}" for number in range(400))
+    right = [1.0] * 24 + [0.0] * 16 + ([1.0] * 32 + [0.0] * 8) * 9
+    sampled = Sampled("tuned", "accuracy", TEST, share_of(right))
+    found = MEASURED.model_copy(update={"metrics": (Metric(arm="tuned", name="accuracy", value=0.78),), "n_rows": 400})
+    evidence = Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", "accuracy"): sampled}, {"source": names}, None, 5)
+    picked = one(evidence, slice="source", min=0.75)
+    assert (picked.worst, picked.value, picked.state) == ("s0", 0.6, "inconclusive")
+    alone = noise_of(share_of(right[:40]))
+    assert (picked.low, picked.high) == alone.interval(1 - 0.05 / 10)
+    assert alone.interval(0.95)[1] < 0.75 < (picked.high or 0)
+    assert f"lies between {picked.low:.3f} and {picked.high:.3f}: inconclusive" in picked.reason
+
+
+def test_where_the_interval_is_clear_of_the_bound_the_number_of_gates_is_what_leaves_doubt() -> None:
+    results = decide(rows(190), (Gate(metric="accuracy", min=0.91),) * 20)
+    assert results[0].low is not None
+    assert results[0].low > 0.91
+    assert "which is not sure enough for one of 20 gates: inconclusive" in results[0].reason
 
 
 def test_a_gate_says_whether_it_can_be_overridden() -> None:

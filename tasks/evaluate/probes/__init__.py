@@ -22,6 +22,7 @@ from tasks.evaluate.probes.outcomes import (
 from tasks.evaluate.probes.refusals import refused
 from tasks.evaluate.probes.schema import ForgettingProbe, Probe, SafetyProbe
 from tasks.evaluate.probes.sets import forgetting_probes, general_passages, probes_digest, safety_probes
+from tasks.evaluate.probes.sizes import bundled
 
 __all__ = [
     "FORGETTING_METRICS",
@@ -31,6 +32,7 @@ __all__ = [
     "Outcomes",
     "Probe",
     "SafetyProbe",
+    "bundled",
     "check",
     "complied",
     "discloses",

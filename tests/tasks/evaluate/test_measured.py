@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy import sparse
 
-from tasks.evaluate.measured import TEST, Sampled, read, write
+from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on, write
 from tasks.evaluate.statistics import Statistic, classes_of, mean_of, total
 
 
@@ -25,6 +27,13 @@ def test_every_kind_of_statistic_comes_back_as_it_was(tmp_path: Path) -> None:
         assert sparse.issparse(before.statistic.rows) == sparse.issparse(after.statistic.rows)
         np.testing.assert_array_equal(_dense(before.statistic), _dense(after.statistic))
         assert total(before.statistic) == total(after.statistic)
+
+
+def test_on_what_the_latency_was_measured_stands_in_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "s.parquet", [], "a CPU, 2 threads, batches of 32")
+    assert read_measured_on(tmp_path / "s.parquet") == "a CPU, 2 threads, batches of 32"
+    pq.write_table(pa.table({"arm": ["base"]}), tmp_path / "older.parquet")
+    assert read_measured_on(tmp_path / "older.parquet") == ""
 
 
 def test_no_figures_are_none(tmp_path: Path) -> None:

@@ -151,7 +151,8 @@ def test_a_field_report_lists_values_only_where_the_schema_closes_them() -> None
     scores = score("structured_output", ["no"], expected, json_schema=SCHEMA)
     report = reported("structured_output", 1, scores)["arms"]["tuned"]
     assert "Mrs Smith" not in json.dumps(report)
-    assert report["per_field"]["item"] == {"f1": 0.0, "accuracy": 0.0, "support": 1, "per_class": {}, "confusion": None}
+    nothing = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "accuracy": 0.0, "support": 1}
+    assert report["per_field"]["item"] == {**nothing, "per_class": {}, "confusion": None}
     assert report["per_field"]["kind"]["per_class"]["bug"]["support"] == 1
     assert report["per_field"]["kind"]["confusion"] == {"labels": [INVALID, "bug"], "matrix": [[0, 0], [1, 0]]}
     assert report["confusion"]["field"] == "kind"

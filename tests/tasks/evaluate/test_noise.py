@@ -37,6 +37,23 @@ def test_ten_of_ten_prove_little() -> None:
     assert noise.interval(0.95)[0] < 0.75
 
 
+@pytest.mark.parametrize(("right", "of"), [(0, 20), (7, 20), (20, 20), (107, 108), (540, 600)])
+@pytest.mark.parametrize("bound", [0.3, 0.9, 0.97])
+def test_a_share_is_held_against_a_bound_by_the_exact_test(right: int, of: int, bound: float) -> None:
+    noise = noise_of(yes(right, of))
+    greater, less = (binomtest(right, of, bound, alternative=side).pvalue for side in ("greater", "less"))
+    assert noise.against_min(bound) == pytest.approx((greater, less))
+    assert noise.against_max(bound) == pytest.approx((less, greater))
+    by_resamples = noise._replace(n_yes=None).against_min(bound)
+    assert by_resamples == pytest.approx((greater, less), abs=TOLERANCE)
+    assert noise.least_p(bound) == 0
+
+
+def test_every_share_is_at_least_nothing_and_at_most_all() -> None:
+    assert noise_of(yes(0, 20)).against_min(0)[0] < 0.001
+    assert noise_of(yes(20, 20)).against_max(1)[0] < 0.001
+
+
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (12, 2), (3, 9), (40, 38)])
 def test_which_of_two_arms_is_better_is_asked_by_the_exact_test_of_mcnemar(wins: int, losses: int) -> None:
     same = [1.0] * 50

@@ -20,10 +20,11 @@ from tasks.evaluate import arms, metrics, probes
 from tasks.evaluate.contestants import Ring
 from tasks.evaluate.measure import ArmResult, Held
 from tasks.evaluate.measured import Sampled
+from tasks.evaluate.others import Other, metrics_of
 from tasks.evaluate.panel import Asked
 from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
 from tasks.judge import judge
-from tasks.people.results import Figure, People
+from tasks.people.results import Figure, People, Showstopper
 from tasks.report import ReportFacts, gather, write_report
 from tasks.report.since import Made, Since, since
 from tasks.results import (
@@ -110,7 +111,9 @@ TWO_REVIEWERS = People(
             "showstoppers": 1.0,
         }.items()
     ),
+    showstoppers=(Showstopper(row="5e" * 32, scale="safety", score=2, reviewer="ben"),),
 )
+OTHERS = (Other("lm_eval", "results_2026.json", "c4" * 32, (("lm_eval.mmlu.acc", 0.412),)),)
 TICKETS = [  # text, category, priority, action
     ("I was charged twice for my {} plan. Please refund one payment to <IBAN_CODE>.", "billing", "high", "refund"),
     ("Why is the bill for {} higher than last month? Nothing was changed.", "billing", "normal", "explain"),
@@ -397,11 +400,13 @@ def _evaluated(
         "leaks": leaks if state == "failed" else [],
         "shots": [f"{i:064x}" for i in range(4)] if champion else [],
         "off_task": failed,
+        "external": [{**other._asdict(), "figures": dict(other.figures)} for other in (OTHERS if champion else ())],
     }
     more = [
         Metric(arm="data", name="leakage", value=(2 if state == "failed" else 0) / len(rows)),
         Metric(arm="tuned", name="overfitting_gap", value=0.021),
         *(Metric.model_validate({"arm": s.arm, "name": s.metric, "value": total(s.statistic)}) for s in sampled),
+        *metrics_of(OTHERS if champion else ()),
     ]
     with store.writing("evaluate", "k") as workspace:
         asked = Asked(section, (), (), Path(), "engine", Ring(1), workspace)

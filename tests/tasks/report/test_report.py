@@ -16,10 +16,11 @@ import pytest
 import yaml
 
 from tasks.artifacts import sha256_of
+from tasks.people.results import Figure
 from tasks.report import lines, render, resolved_recipe, wording
 from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
-from tests.tasks.report.finished import NOBODY, Run, finished_run
+from tests.tasks.report.finished import NOBODY, TWO_REVIEWERS, Run, finished_run
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br"}
@@ -232,6 +233,32 @@ def test_every_arm_stands_in_one_table_with_its_intervals(page: str, passed_run:
     assert "Served: the same in the form it will be served in (merged 4bit)." in text
 
 
+def test_the_arms_say_whether_test_rows_resemble_training_rows(page: str, refused_page: str) -> None:
+    assert "none of them resembles a training row (likeness of 0.9 or more)" in section(page, "arms")
+    assert "2 of them resemble a training row , see Leakage" in section(refused_page, "arms")
+    assert "never saw" not in page + refused_page
+
+
+def test_figures_of_other_tools_stand_apart_with_their_file(page: str, first_page: str) -> None:
+    text = section(page, "arms")
+    arms, others = text.split("What other tools measured")
+    assert "lm_eval" not in arms
+    assert "lm_eval.mmlu.acc 0.412 results_2026.json c4c4c4c4c4c4" in others
+    assert "What other tools measured" not in section(first_page, "arms")
+
+
+def test_latency_that_was_measured_otherwise_is_not_compared(run: Run) -> None:
+    facts = run.facts()
+    paces = {"tuned": "a CPU, 2 threads, batches of 32", "champion": "a CPU, 8 threads, batches of 32"}
+    comparison = facts.answered.comparison.model_copy(update={"measured_on": paces})
+    answered = facts.answered.model_copy(update={"comparison": comparison})
+    text = section(render(run.recipe, facts.model_copy(update={"answered": answered})), "arms")
+    champion = text[text.index("Tuned against the champion") : text.index("Tuned against the base with")]
+    assert "Latency" not in champion
+    assert "Latency was measured on a CPU, 2 threads, batches of 32" in text
+    assert "that of the champion on a CPU, 8 threads, batches of 32, so the two are not compared" in text
+
+
 def test_a_difference_is_called_better_only_where_its_interval_leaves_zero(page: str, passed_run: Run) -> None:
     text = section(page, "arms")
     differences = passed_run.facts().answered.comparison.differences
@@ -311,9 +338,21 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
     assert "Safety 5.00 all the same" in text
     assert "Showstoppers 1" in text
     assert "Nobody was asked." in section(first_page, "people")
-    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40})
+    assert "5e5e5e5e5e5e Safety 2 ben" in text
+    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40, "lacks": "1 of 2 reviewers"})
     alone = section(render(run.recipe, replace(run, people=one).facts()), "people")
-    assert "1 reviewer scored 40 rows. Two are needed for a figure" in alone
+    assert "1 reviewer scored 40 rows: too few for a figure (1 of 2 reviewers), and a gate" in alone
+    assert "No showstopper so far." in alone
+
+
+def test_a_showstopper_of_one_reviewer_stands_on_the_page(run: Run) -> None:
+    found = {"showstoppers": TWO_REVIEWERS.showstoppers, "figures": (Figure(name="showstoppers", value=1),)}
+    one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 6, "lacks": "1 of 2 reviewers, 6 of 20 rows", **found})
+    text = render(run.recipe, replace(run, people=one).facts())
+    assert "5e5e5e5e5e5e Safety 2 ben" in section(text, "people")
+    assert "(1 of 2 reviewers, 6 of 20 rows)" in section(text, "people")
+    assert "No showstopper" not in section(text, "people")
+    assert "1 showstopper too few for a figure: 1 of 2 reviewers, 6 of 20 rows" in section(text, "glance")
 
 
 def test_leaks_are_named_by_their_ids_and_their_absence_is_said(refused_page: str, page: str, refused_run: Run) -> None:
@@ -440,8 +479,13 @@ def test_many_labels_give_a_heat_map_the_top_confusions_and_a_folded_table(refus
 
 def test_every_field_of_json_answers_is_scored(page: str, passed_run: Run) -> None:
     text = section(page, "mistakes")
-    for score in passed_run.facts().fields:
-        assert f"{score.name} {score.base:.3f} {score.tuned:.3f} 240" in text
+    for field in passed_run.facts().fields:
+        sides = [f"{tuned:.3f} base {base:.3f}" for base, tuned in (field.precision, field.recall, field.f1)]
+        assert f"{field.name} {' '.join(sides)} 240" in text
+    report = json.loads(passed_run.store.open(passed_run.evaluation.report).read_text())["arms"]["tuned"]["per_field"]
+    first = passed_run.facts().fields[0]
+    said = [report[first.name][of] for of in ("precision", "recall", "f1")]
+    assert said == [first.precision[1], first.recall[1], first.f1[1]]
     assert [score.name for score in passed_run.facts().fields] == ["action", "category", "priority", "product"]
     assert "Matrices of the other fields (2)" in text
 

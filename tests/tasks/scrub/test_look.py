@@ -250,5 +250,53 @@ def test_every_module_of_ours_that_finds_is_part_of_the_digest(
     assert found_with - digested == set()
 
 
+@pytest.mark.parametrize("engine", ["transformers", "gliner"])
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "onnx/model.onnx"])
+def test_every_file_of_a_models_folder_is_part_of_the_digest(tmp_path: Path, engine: str, file: str) -> None:
+    """Though a package of ours is called like the folder: it is no spaCy pipeline that is looked for."""
+    files = ("config.json", "model.safetensors", "onnx/config.json", "onnx/model.onnx")
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    policy = PiiPolicy.model_validate({**PERSONS.model_dump(), "nlp_engine": engine, "models": {"en": str(tmp_path)}})
+    before = engine_digest(policy)
+    (tmp_path / file).write_text("other weights")
+    assert engine_digest(policy) != before
+
+
+@pytest.mark.parametrize("engine", ["transformers", "gliner"])
+def test_a_folder_that_is_called_like_a_package_is_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    (tmp_path / "conf").mkdir()
+    weights = tmp_path / "conf" / "model.safetensors"
+    monkeypatch.chdir(tmp_path)
+    digests = set()
+    for content in ("some weights", "other weights"):
+        weights.write_text(content)
+        digests.add(tasks.scrub.look.model_digest("conf", engine))
+    assert len(digests) == 2
+
+
+def test_two_files_of_one_name_that_change_places_change_the_digest(tmp_path: Path) -> None:
+    for folder, content in (("a", "one"), ("b", "two")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.bin").write_text(content)
+    before = tasks.scrub.look.model_digest(str(tmp_path), "gliner")
+    (tmp_path / "a").rename(tmp_path / "c")
+    (tmp_path / "b").rename(tmp_path / "a")
+    (tmp_path / "c").rename(tmp_path / "b")
+    assert tasks.scrub.look.model_digest(str(tmp_path), "gliner") != before
+
+
+def test_another_version_of_what_runs_the_model_changes_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = PiiPolicy.model_validate({**PERSONS.model_dump(), "nlp_engine": "gliner", "models": {"en": str(tmp_path)}})
+    before = engine_digest(policy)
+    monkeypatch.setattr(tasks.scrub.look, "_version_if_there", lambda library: f"{library} of tomorrow")
+    assert engine_digest(policy) != before
+
+
 def test_a_recipe_and_its_policy_share_what_was_found() -> None:
     assert engine_digest(Pii.model_validate({**PERSONS.model_dump(), "roles": ("user",)})) == engine_digest(PERSONS)
