@@ -6,7 +6,6 @@ what was done. Never decides by itself, and never moves an alias whose digests a
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from conf.policy import Approver, Policy, Rule
 from conf.settings import Settings
+from tasks.account import account
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
@@ -170,7 +170,7 @@ def _refused_metrics(model: str, version: str, override: Override | None, settin
 
 def _owners(candidates: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
     """Whose own run it is: who trained or judged it, and who asks to override its gates."""
-    asks = {getpass.getuser()} if override else set()
+    asks = {account()} if override else set()
     return tuple(sorted({*started_by(candidates, version, settings), *asks}))
 
 
@@ -180,7 +180,7 @@ def _refuse_foreign_recipe(entry: Any, rule: Rule, settings: Settings) -> None:
     if not why and entry.tags.get(ORIGIN_TAG) != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
-        asks = safe(getpass.getuser())
+        asks = safe(account())
         Ledger.of(settings).append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
@@ -441,7 +441,7 @@ def enroll(name: str, policy: Policy, settings: Settings) -> str:
     if approver is None or not approver.totp:
         raise PromotionRefused(f"{safe(name)}: no approver with totp: true in conf/policies/promotion.yaml")
     address = proofs.enroll(secrets_folder(settings), name)
-    Ledger.of(settings).append(Enrolled(approver=name, login=getpass.getuser()))
+    Ledger.of(settings).append(Enrolled(approver=name, login=account()))
     return address
 
 

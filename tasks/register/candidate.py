@@ -5,12 +5,12 @@ Never touches the production model: only a promotion may.
 
 from __future__ import annotations
 
-import getpass
 import json
 from typing import Any, NamedTuple
 
 from conf.schema import Recipe
 from conf.settings import Settings
+from tasks.account import account
 from tasks.artifacts import Workspace
 from tasks.people.results import People
 from tasks.register.record import FILES_TAG, LINEAGE, SEEN
@@ -80,7 +80,7 @@ def register_candidate(
         "evaluation_digest": evaluation.digest,
         "verdict_digest": verdict.digest,
         ORIGIN_TAG: origin(recipe, settings),
-        "started_by": ",".join(sorted({getpass.getuser(), registry.get_run(recorded.run_id).data.tags[USER_TAG]})),
+        "started_by": ",".join(sorted({account(), registry.get_run(recorded.run_id).data.tags[USER_TAG]})),
         "validation_status": "pending" if verdict.passed else "rejected",
     }
     version = _version_of(registry, name, recorded.model_id) or _new_version(registry, name, recorded)

@@ -6,7 +6,6 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import pty
@@ -27,6 +26,7 @@ from conf.load import load_policy
 from conf.policy import Policy
 from conf.settings import PROJECT, Settings, environment, settings
 from tasks import promote as promotion
+from tasks.account import account
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Decided, Entry, Expired, Ledger, Promoted, Refused, Rehearsed, Requested, RolledBack
 from tasks.promote import Attempt, Override, registry
@@ -294,13 +294,13 @@ def test_what_an_approver_reads_leads_to_the_run_in_mlflow(house: House) -> None
 
 
 def test_nobody_decides_on_a_run_that_they_started(house: House) -> None:
-    own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [getpass.getuser()]}
+    own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [account()]}
     others = [approver.model_dump(mode="json") for approver in house.policy.approvers[1:]]
     policy = Policy.model_validate_json(
         json.dumps({**house.policy.model_dump(mode="json"), "approvers": [own, *others]})
     )
     started = promotion.requested(house.ledger_requests()[0]).requested_by
-    assert started == (getpass.getuser(),)
+    assert started == (account(),)
     asked = promotion.requested(house.ledger_requests()[0]).model_copy(
         update={"policy": policy.digest(), "expires_at": datetime.now(UTC) + timedelta(hours=1)}
     )
@@ -634,4 +634,4 @@ def test_every_refused_attempt_left_a_trace(house: House) -> None:
     refused = [entry.event for entry in house.ledger.entries() if isinstance(entry.event, Refused)]
     assert {event.why for event in refused} >= {"wrong code or key", "this code was used already"}
     claimed = {event.claimed for event in refused}
-    assert {APPROVER, getpass.getuser()} <= claimed <= {APPROVER, OTHER, getpass.getuser()}
+    assert {APPROVER, account()} <= claimed <= {APPROVER, OTHER, account()}

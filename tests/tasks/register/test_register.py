@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
+from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TunegateError
 from tasks.register import Judged, open_run, record_run, register_candidate
@@ -354,7 +354,7 @@ def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> 
         "recipe_origin": "outside",
         "files_sha256": house.mlflow.get_logged_model(recorded.model_id).tags["tunegate.files_sha256"],
         "evaluation_digest": house.evaluation.digest,
-        "started_by": getpass.getuser(),
+        "started_by": account(),
         "verdict_digest": house.verdict(passed=True).digest,
         "validation_status": "pending",
     }
