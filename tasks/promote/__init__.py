@@ -48,12 +48,13 @@ from tasks.promote.decision import (
     safe,
     standing,
 )
-from tasks.promote.evidence import compared_champion, resolved_recipe, started_by, verdict_of, verified_digests
+from tasks.promote.evidence import compared_champion, resolved_recipe, submission_of, verdict_of, verified_digests
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
-from tasks.register.candidate import CHALLENGER, ORIGIN_TAG
+from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client, run_page
+from tasks.register.submission import Submission
 
 __all__ = [
     "Attempt",
@@ -121,7 +122,8 @@ def request(
     refused = _refused_metrics(model, version, override, settings)
     deciders(policy, model, refused)  # raises where nobody may
     entry = reg.get_model_version(candidates, version)
-    _refuse_foreign_recipe(entry, rule, settings)
+    submission = submission_of(candidates, version, settings)
+    _refuse_foreign_recipe(entry, submission, rule, settings)
     now = datetime.now(UTC)
     asked = Requested(
         model=model,
@@ -129,7 +131,7 @@ def request(
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),
         digests=digests,
-        requested_by=_owners(candidates, version, override, settings),
+        requested_by=_owners(submission, override),
         policy=policy.digest(),
         expires_at=now + timedelta(hours=rule.expires_hours),
         attempt=name,
@@ -168,16 +170,16 @@ def _refused_metrics(model: str, version: str, override: Override | None, settin
     return refused
 
 
-def _owners(candidates: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+def _owners(submission: Submission, override: Override | None) -> tuple[str, ...]:
     """Whose own run it is: who trained or judged it, and who asks to override its gates."""
     asks = {account()} if override else set()
-    return tuple(sorted({*started_by(candidates, version, settings), *asks}))
+    return tuple(sorted({*submission.started_by, *asks}))
 
 
-def _refuse_foreign_recipe(entry: Any, rule: Rule, settings: Settings) -> None:
+def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, settings: Settings) -> None:
     """Refuse a version of MLflow's whose recipe nobody reviewed, and leave a trace of who asked."""
     why = against_recipe(resolved_recipe(entry.name, str(entry.version), settings), rule, settings)
-    if not why and entry.tags.get(ORIGIN_TAG) != "reviewed":
+    if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
         asks = safe(account())

@@ -135,4 +135,5 @@ def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Set
     except TunegateError as error:
         yield Finding(name, False, str(error))
         return
-    yield Finding(name, same, "adapter, base, data, recipe, evaluation and verdict are those that were approved")
+    what = "adapter, base, data, recipe, evaluation, verdict and whose run it was are those that were approved"
+    yield Finding(name, same, what)

@@ -1,6 +1,7 @@
 """Verify what a candidate is, from its registry entry to the rows: every digest taken anew, nothing taken on trust.
 
-version's tags ─ LoggedModel's files ─ run's lineage.json ─ store: adapter, base, evaluation, split … raw sources
+version's tags ─ LoggedModel's files ─ run's submission.json
+                                     └ run's lineage.json ─ store: adapter, base, evaluation, split … raw sources
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from conf.schema import Gate, digest_of
 from conf.settings import Settings
@@ -23,6 +26,7 @@ from tasks.people.results import People
 from tasks.register.candidate import verdict_folder
 from tasks.register.record import FORM, LINEAGE, files_sha256
 from tasks.register.runs import client
+from tasks.register.submission import SUBMISSION, Submission, holds
 from tasks.results import (
     Adapter,
     Artifact,
@@ -71,6 +75,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
             recipe=digest_of(recipe),
             evaluation=evaluation.digest,
             verdict=verdict.digest,
+            submission=run.submission(judged),
         )
     stated = {
         "adapter": tags.get("adapter_sha256"),
@@ -124,16 +129,18 @@ def _record(model: str, version: str, settings: Settings, name: str) -> Any:
         return _Run(registry, entry.run_id, Path(local)).read(f"{folder}/{name}")
 
 
-def started_by(model: str, version: str, settings: Settings) -> tuple[str, ...]:
-    """The accounts that trained or judged the version: it is the own run of each of them.
+def submission_of(model: str, version: str, settings: Settings) -> Submission:
+    """Whose own run a registered version is, and where its recipe was read; `verified_digests` tells a later edit.
 
     Raises:
-        ModelError: the registry does not say, so that nobody could be refused.
+        DigestMismatch: its record does not say, so that nobody could be refused.
     """
-    accounts = str(_version(client(settings), model, version).tags.get("started_by", ""))
-    if not accounts:
-        raise ModelError(f"{model} version {version}: it does not say who started its run; run its recipe again")
-    return tuple(accounts.split(","))
+    try:
+        return Submission.model_validate(_record(model, version, settings, SUBMISSION))
+    except DigestMismatch as error:
+        raise DigestMismatch(f"{error}; run its recipe again, so that it says whose run it is") from error
+    except ValidationError as error:
+        raise DigestMismatch(f"{model} version {version}: its {SUBMISSION} cannot be read") from error
 
 
 class _Run:
@@ -156,6 +163,17 @@ class _Run:
     def verdict(self, folder: str) -> Verdict:
         """What the gates said, by the folder that keeps it."""
         return self.result({"verdict": self.read(f"{folder}/verdict.json")}, "verdict", Verdict)
+
+    def submission(self, folder: str) -> str:
+        """The digest of who submitted it; empty in a record from before there was one, which no request takes."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = holds(self.registry, self.run_id, f"{folder}/{SUBMISSION}")
+        except (MlflowException, OSError) as error:
+            _raise_outage(error)
+            raise DigestMismatch(f"run {self.run_id}: its files cannot be listed") from error
+        return digest_of(self.read(f"{folder}/{SUBMISSION}")) if found else ""
 
     def result(self, lineage: Any, name: str, kind: type[R]) -> R:
         """One result of the lineage."""

@@ -372,6 +372,19 @@ def test_a_champion_whose_recipe_was_edited_in_the_record_is_found(house: House)
     assert house.bad_findings() == []
 
 
+def test_a_champion_whose_record_names_other_people_since_it_was_asked_for_is_found(house: House) -> None:
+    run = promotion.requested(house.ledger_requests()[0]).run_id
+    (file,) = house.settings.home.glob(f"mlartifacts/**/{run}/artifacts/verdicts/*/submission.json")
+    content = file.read_text()
+    assert json.loads(content) == {"started_by": [account()], "recipe_origin": "reviewed"}
+    file.write_text(content.replace(account(), "somebody-else"))
+    house.registry.set_model_version_tag("tiny", "1", "started_by", "somebody-else")
+    (found,) = house.bad_findings()
+    assert found.startswith("tiny: adapter, base, data, recipe, evaluation, verdict and whose run it was")
+    file.write_text(content)
+    assert house.bad_findings() == []
+
+
 FILES: dict[str, Callable[[Any], str]] = {
     "adapter": lambda lineage: lineage["adapter"]["files"][0]["path"],
     "base": lambda lineage: next(f["path"] for f in lineage["base"]["files"] if f["path"].endswith("safetensors")),
