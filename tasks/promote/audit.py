@@ -12,6 +12,7 @@ from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
 from tasks.promote import approved_digests, is_proven, move_of, proof_holds, proofs, registry
+from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
 
@@ -97,6 +98,15 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
         if isinstance(event, Decided):
             holds = event.request in asked and proof_holds(event, asked[event.request], policy, settings)
             yield Finding(f"entry {entry.number}", holds, f"{event.kind} by {event.approver}, {event.proof.method}")
+        if isinstance(event, Promoted):
+            holds, what = earned(
+                entries,
+                event,
+                entry.number,
+                policy,
+                lambda decision: proof_holds(decision, asked[decision.request], policy, settings),
+            )
+            yield Finding(f"entry {entry.number}", holds, f"promoted {event.model} version {event.version}: {what}")
         if isinstance(event, RolledBack):
             yield Finding(
                 f"entry {entry.number}",

@@ -88,7 +88,8 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
     for name, value in stated.items():
         if value != getattr(found, name):
             raise DigestMismatch(f"{model} version {version}: its {name} is not the one that was registered")
-    _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation)
+    before = run.result(lineage, "clean", ScrubbedData), run.result(lineage, "checked", CheckedData)
+    _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation, *before)
     return found
 
 
@@ -283,11 +284,33 @@ def _alike(one: Sequence[GateResult], other: Sequence[GateResult]) -> bool:
     )
 
 
-def _refuse_changed_files(store: Store, adapter: Adapter, base: Base, split: Split, evaluation: Evaluation) -> None:
+def _refuse_changed_files(
+    store: Store,
+    adapter: Adapter,
+    base: Base,
+    split: Split,
+    evaluation: Evaluation,
+    clean: ScrubbedData,
+    checked: CheckedData,
+) -> None:
+    """Hash every file from the scrubbed rows on; the raw ones went when these stood.
+
+    Nothing of ours takes these away. One that is gone cannot be verified, and so refuses too, but as a `StoreError`: it
+    voids no approval, and may be put back.
+
+    Raises:
+        DigestMismatch: a file was changed.
+        StoreError: a file is gone.
+    """
     files: tuple[Artifact, ...] = (
         *adapter.files,
         adapter.history,
         *base.files,
+        *clean.rows,
+        clean.rejected,
+        *checked.rows,
+        checked.rejected,
+        checked.report,
         split.train.rows,
         split.validation.rows,
         split.test.rows,

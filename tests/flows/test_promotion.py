@@ -28,7 +28,7 @@ from conf.settings import PROJECT, Settings, environment, settings
 from tasks import promote as promotion
 from tasks.account import account
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Decided, Entry, Expired, Ledger, Promoted, Refused, Rehearsed, Requested, RolledBack
+from tasks.ledger import Decided, Entry, Expired, Ledger, Moving, Promoted, Refused, Rehearsed, Requested, RolledBack
 from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
@@ -336,6 +336,20 @@ def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
     house.ledger.path.write_bytes(whole)
 
 
+def test_a_promotion_that_somebody_wrote_into_the_ledger_is_found(house: House) -> None:
+    whole = house.ledger.path.read_bytes()
+    asked = promotion.requested(house.ledger_requests()[0])
+    forged = house.ledger.append(asked.model_copy(update={"attempt": "forged"}))
+    house.ledger.append(Moving(request=forged.digest))
+    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous=None))
+    house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, moved.digest)
+    assert house.bad_findings() == [f"entry {moved.number}: promoted tiny version 1: nobody had approved it"]
+    house.ledger.path.write_bytes(whole)
+    (first, *_) = [e for e in house.ledger.entries() if isinstance(e.event, Promoted)]
+    house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, first.digest)
+    assert house.bad_findings() == []
+
+
 @pytest.mark.parametrize("tag", ["adapter_sha256", "recipe_digest", "split_digest", "evaluation_digest"])
 def test_a_champion_whose_tag_was_changed_is_found(house: House, tag: str) -> None:
     before = house.registry.get_model_version("tiny", "1").tags[tag]
@@ -346,7 +360,7 @@ def test_a_champion_whose_tag_was_changed_is_found(house: House, tag: str) -> No
     assert house.bad_findings() == []
 
 
-@pytest.mark.parametrize("part", ["adapter", "base", "train", "test", "evaluation"])
+@pytest.mark.parametrize("part", ["adapter", "base", "clean", "checked", "train", "test", "evaluation"])
 def test_a_champion_of_which_a_file_was_changed_is_found(house: House, part: str) -> None:
     (asked,) = [promotion.requested(entry) for entry in house.ledger_requests() if entry.event.version == "1"][:1]
     folder = f"mlartifacts/**/{asked.run_id}/artifacts/verdicts/*/lineage.json"
@@ -388,6 +402,8 @@ def test_a_champion_whose_record_names_other_people_since_it_was_asked_for_is_fo
 FILES: dict[str, Callable[[Any], str]] = {
     "adapter": lambda lineage: lineage["adapter"]["files"][0]["path"],
     "base": lambda lineage: next(f["path"] for f in lineage["base"]["files"] if f["path"].endswith("safetensors")),
+    "clean": lambda lineage: lineage["clean"]["rows"][0]["path"],
+    "checked": lambda lineage: lineage["checked"]["rows"][0]["path"],
     "train": lambda lineage: lineage["split"]["train"]["rows"]["path"],
     "test": lambda lineage: lineage["split"]["test"]["rows"]["path"],
     "evaluation": lambda lineage: lineage["evaluation"]["predictions"]["path"],
