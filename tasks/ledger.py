@@ -198,6 +198,12 @@ class Entry(Frozen):
         return self._stated
 
 
+def told_champions(entries: Iterable[Entry]) -> dict[str, str]:
+    """The version that is champion of each model, as the ledger tells it."""
+    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
+    return {move.model: move.version for move in moves}
+
+
 class Ledger:
     """The entries of one file; made with the first of them, readable by its owner alone."""
 

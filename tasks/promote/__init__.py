@@ -6,6 +6,7 @@ what was done. Never decides by itself, and never moves an alias whose digests a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from tasks.ledger import (
     Rehearsed,
     Requested,
     RolledBack,
+    told_champions,
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
@@ -48,7 +50,14 @@ from tasks.promote.decision import (
     safe,
     standing,
 )
-from tasks.promote.evidence import compared_champion, resolved_recipe, submission_of, verdict_of, verified_digests
+from tasks.promote.evidence import (
+    compared_champion,
+    heard_all,
+    resolved_recipe,
+    submission_of,
+    verdict_of,
+    verified_digests,
+)
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
@@ -72,6 +81,8 @@ __all__ = [
     "rollback",
     "where",
 ]
+
+UNHEARD = "scorecards came in since it was judged"
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,11 @@ def request(
             return known
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
+    _refuse_lost_champion(model, settings)
     digests = verified_digests(candidates, version, settings)
     _refuse_other_champion(model, version, settings)
+    if not heard_all(candidates, version, settings):
+        raise PromotionRefused(f"{model}: {UNHEARD}; run its recipe again")
     for known, stands in standing_requests:
         if stands.state == "rejected" and requested(known).digests == digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
@@ -143,6 +157,17 @@ def request(
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
     return Ledger.of(settings).append(asked, now=now)
+
+
+def _refuse_lost_champion(model: str, settings: Settings) -> None:
+    """The registry must name the champion that the ledger names, or gates were held against another one, or none."""
+    told = told_champions(Ledger.of(settings).entries()).get(model)
+    found = registry.alias(client(settings), model, registry.CHAMPION)
+    if told is not None and found != told:
+        raise PromotionRefused(
+            f"{model}: the ledger names version {told} as champion, the registry {found or 'none'}: moved by hand? "
+            "look with tunegate verify, and set the alias again"
+        )
 
 
 def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
@@ -298,15 +323,19 @@ def proof_of(
     return None if step is None else proofs.code_proof(secrets_folder(settings), approver.name, text, step)
 
 
-def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
+def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) -> Promoted:
     """Move the champion to what was approved; run again after a crash, it ends what it began.
+
+    Args:
+        read_policy: called again once nothing else can move: whoever was taken off the list meanwhile does not count.
 
     Raises:
         PromotionRefused: the request is not approved, its candidate changed, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
-    _rehearse_the_way_back(ledger, name, policy, settings)
+    _rehearse_the_way_back(ledger, name, read_policy(), settings)
     with ledger.busy():
+        policy = read_policy()
         entry, asked = find_request(ledger.entries(), name)
         now = datetime.now(UTC)
         stands = standing(ledger.entries(), entry.digest, policy, now)
@@ -318,7 +347,9 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
         if not stands.moving:
             _refuse_in_quiet_hours(asked.model, policy, now)
+            _refuse_lost_champion(asked.model, settings)
             _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
+            _refuse_unheard(entry, asked, settings, ledger)
             ledger.append(Moving(request=entry.digest))
         described = _described(ledger, entry, stands, settings)
         version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
@@ -484,6 +515,13 @@ def _refuse_if_changed(
         why = "the candidate is not the one approved"
     ledger.append(Expired(request=entry.digest, why="the candidate changed after it was requested"))
     raise PromotionRefused(f"{entry.digest[:SHOWN]}: {why}; the approval is void")
+
+
+def _refuse_unheard(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
+    """What people said after the gates had judged voids the approval too: it may be a showstopper."""
+    if not heard_all(asked.candidates, asked.version, settings):
+        ledger.append(Expired(request=entry.digest, why=UNHEARD))
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {UNHEARD}; the approval is void, run its recipe again")
 
 
 def _refuse_forged_proofs(

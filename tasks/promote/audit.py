@@ -10,7 +10,7 @@ from typing import Any
 from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
+from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions
 from tasks.promote import approved_digests, is_proven, move_of, proof_holds, proofs, registry
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
@@ -45,7 +45,7 @@ def champions(settings: Settings) -> list[Champion]:
     """
     entries = Ledger.of(settings).entries()
     moved_at = {(e.event.model, e.event.version): e.at for e in entries if isinstance(e.event, Promoted | RolledBack)}
-    told, found = _standing_versions(entries), []
+    told, found = told_champions(entries), []
     registered = client(settings) if told else None
     for model in sorted(told):
         version = registry.alias(registered, model, registry.CHAMPION)
@@ -68,7 +68,7 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
     found += _proofs(entries, policy, settings)
     registered = client(settings)
-    names = set(_registered(registered)) | set(_standing_versions(entries))
+    names = set(_registered(registered)) | set(told_champions(entries))
     for name in sorted(name for name in names if not name.endswith("-candidates")):
         found += _model(registered, name, entries, settings)
     return found
@@ -83,12 +83,6 @@ def _registered(registered: Any) -> Iterator[str]:
         token = page.token
         if not token:
             return
-
-
-def _standing_versions(entries: tuple[Entry, ...]) -> dict[str, str]:
-    """The champion of each model, as the ledger tells it."""
-    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-    return {move.model: move.version for move in moves}
 
 
 def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
@@ -125,7 +119,7 @@ def _rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Polic
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
-    told, champion = _standing_versions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    told, champion = told_champions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
     if champion is None and told is None:
         return
     if champion != told:

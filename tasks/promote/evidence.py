@@ -22,6 +22,7 @@ from tasks.errors import DigestMismatch, ModelError
 from tasks.judge import Evidence, decide, gather, overall
 from tasks.ledger import Digests
 from tasks.network import is_network
+from tasks.people.collect import collect
 from tasks.people.results import People
 from tasks.register.candidate import verdict_folder
 from tasks.register.record import FORM, LINEAGE, files_sha256
@@ -113,6 +114,17 @@ def compared_champion(model: str, version: str, settings: Settings) -> ChampionE
     if not any("champion" in (gate.arm, gate.against) for gate in verdict_of(model, version, settings).gates):
         return None
     return ChampionEvaluation.model_validate(lineage_of(model, version, settings)["champion"])
+
+
+def heard_all(model: str, version: str, settings: Settings) -> bool:
+    """Whether all that people have said of a version's answers so far is what its gates were told."""
+    lineage = lineage_of(model, version, settings)
+    told, evaluation = People.model_validate(lineage["people"]), Evaluation.model_validate(lineage["evaluation"])
+    return _said(collect(evaluation, Store.of(settings))) == _said(told)
+
+
+def _said(people: People) -> dict[str, Any]:
+    return people.model_dump(exclude={"key", "parents"})  # which also change where the same is said again
 
 
 def held_out(model: str, version: str, settings: Settings) -> tuple[Split, Evaluation]:

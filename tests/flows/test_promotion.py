@@ -82,6 +82,9 @@ class House:
         attempt = Attempt("approved", approver, asked.digests.adapter[:12], "read the report")
         promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code(approver))
 
+    def promote(self, entry: Entry) -> Promoted:
+        return promotion.promote(entry.digest, lambda: self.policy, self.settings)
+
     def alias(self, name: str) -> str | None:
         return registry.alias(self.registry, "tiny", name)
 
@@ -426,10 +429,10 @@ def test_an_adapter_that_was_edited_after_its_approval_voids_it(house: House) ->
     shutil.copy(file, copy)
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     with pytest.raises(PromotionRefused, match="its files are not those that were evaluated; the approval is void"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     shutil.copy(copy, file)
     with pytest.raises(PromotionRefused, match="expired: the candidate changed after it was requested"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     assert house.alias("champion") == "1"
 
 
@@ -442,7 +445,7 @@ def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
         Decided(kind="approved", request=entry.digest, approver=APPROVER, reason="mine", proof=forged)
     )  # whoever can write the file can write a well-chained line
     with pytest.raises(PromotionRefused, match=f"the proof of {APPROVER} does not hold"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     assert house.alias("champion") == "1"
     (found,) = house.bad_findings()
     assert found.endswith(f"approved by {APPROVER}, totp")
@@ -466,7 +469,7 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
     assert again.returncode == 0, again.stdout + again.stderr
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
 
 
 def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,7 +480,7 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
         with pytest.raises(
             PromotionRefused, match="version 1: the way back to it does not work: 0 of 20 answers are as"
         ):
-            promotion.promote(entry.digest, house.policy, house.settings)
+            house.promote(entry)
     assert house.alias("champion") == "1"
     reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
     promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
@@ -538,9 +541,9 @@ def test_quiet_hours_hold_a_promotion_back(house: House) -> None:
     if datetime.now(UTC).strftime("%H:%M") == "23:59":
         pytest.skip("the one minute that is not quiet")
     with pytest.raises(PromotionRefused, match="no model changes from 00:00 to 23:59 UTC"):
-        promotion.promote(entry.digest, quiet, house.settings)
+        promotion.promote(entry.digest, lambda: quiet, house.settings)
     with pytest.raises(PromotionRefused, match="the policy changed since"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
 
 
 STEPS = (
@@ -579,13 +582,13 @@ def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(
             patch.setattr(Ledger, "append", killing("append", Ledger.append))
             patch.setattr(promotion, "client", lambda _settings, real=real: real)
             try:
-                promotion.promote(entry.digest, house.policy, house.settings)
+                house.promote(entry)
             except Killed:
                 survived += 1
             else:
                 break
     assert survived >= 8
-    done = promotion.promote(entry.digest, house.policy, house.settings)
+    done = house.promote(entry)
     versions = [v for v in house.registry.search_model_versions("name = 'tiny'") if entry.digest in v.tags.values()]
     assert [str(v.version) for v in versions] == [done.version] == [house.alias("champion")]
     assert len(house.registry.search_model_versions("name = 'tiny'")) == 3
@@ -648,9 +651,9 @@ def test_what_a_gate_refused_is_promoted_only_by_those_who_may_override_it(house
     assert wish.reason in page
     house.approve(entry, asked)
     with pytest.raises(PromotionRefused, match="1 of 2 approvals; may approve: second-approver"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     house.approve(entry, asked, OTHER)
-    done = promotion.promote(entry.digest, house.policy, house.settings)
+    done = house.promote(entry)
     assert house.alias("champion") == done.version
     decided = [
         e.event for e in house.ledger.entries() if isinstance(e.event, Decided) and e.event.request == entry.digest
