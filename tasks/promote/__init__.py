@@ -113,7 +113,7 @@ def request(
         PromotionRefused: a gate refused it, its recipe was not reviewed, or no rule fits.
     """
     rule = rule_of(policy, model)
-    _end_what_was_killed(model, settings)
+    _end_what_was_killed(model, policy, settings)
     standing_requests = requests(policy, settings)
     reg, candidates = client(settings), f"{model}-candidates"
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
@@ -391,7 +391,7 @@ def rollback(
         PromotionRefused: there is none to go back to, or the proof does not count.
     """
     ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
-    unfinished = _end_rollback(reg, ledger, model)
+    unfinished = end_rollback(reg, ledger, model, policy, settings)
     if unfinished is not None:
         return unfinished
     champion = registry.alias(reg, model, registry.CHAMPION)
@@ -450,16 +450,19 @@ def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> D
     return found
 
 
-def _end_rollback(reg: Any, ledger: Ledger, model: str) -> RolledBack | None:
-    """End a rollback that is in the ledger and not in the registry; None where there is none."""
+def end_rollback(reg: Any, ledger: Ledger, model: str, policy: Policy, settings: Settings) -> RolledBack | None:
+    """End a rollback that is proven in the ledger and not done in the registry; None where there is none."""
     with ledger.busy():
-        moves = [entry.event for entry in ledger.entries() if isinstance(entry.event, Promoted | RolledBack)]
+        entries = ledger.entries()
+        moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
         last = next((move for move in reversed(moves) if move.model == model), None)
         if not isinstance(last, RolledBack):
             return None
         shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if shown not in ((last.previous, last.version), (last.version, last.version)):
             return None  # done, or moved by hand since: verify tells
+        if not rollback_holds(last, entries, policy, settings):
+            return None  # a line that somebody wrote moves nothing: verify tells
         registry.swap_back(reg, model, last.version, last.previous)
         return last
 
@@ -478,9 +481,9 @@ def enroll(name: str, policy: Policy, settings: Settings) -> str:
     return address
 
 
-def _end_what_was_killed(model: str, settings: Settings) -> None:
+def _end_what_was_killed(model: str, policy: Policy, settings: Settings) -> None:
     ledger, reg = Ledger.of(settings), client(settings)
-    _end_rollback(reg, ledger, model)
+    end_rollback(reg, ledger, model, policy, settings)
     promoted = [e.event for e in ledger.entries() if isinstance(e.event, Promoted) and e.event.model == model]
     if promoted:
         _sealed(reg, ledger, promoted[-1].request)
@@ -539,6 +542,16 @@ def _refuse_forged_proofs(
 def proof_holds(event: Decided, asked: Requested, policy: Policy, settings: Settings) -> bool:
     """Whether a recorded decision is proven, today, by its approver's key or secret."""
     text = proofs.statement(event.kind, event.request, event.approver, event.reason, asked.digests)
+    return is_proven(event.approver, text, event.proof, policy, settings)
+
+
+def rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
+    """Whether a recorded rollback is proven, today, by its approver's key or secret, and leads to what was approved."""
+    digests = approved_digests(entries, event.model, event.version)
+    if digests is None:
+        return False
+    move = move_of(event.model, event.previous, event.version)
+    text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
     return is_proven(event.approver, text, event.proof, policy, settings)
 
 

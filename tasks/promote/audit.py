@@ -11,7 +11,7 @@ from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions
-from tasks.promote import approved_digests, is_proven, move_of, proof_holds, proofs, registry
+from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
@@ -104,18 +104,9 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
         if isinstance(event, RolledBack):
             yield Finding(
                 f"entry {entry.number}",
-                _rollback_holds(event, entries, policy, settings),
+                rollback_holds(event, entries, policy, settings),
                 f"rolled back by {event.approver}, {event.proof.method}",
             )
-
-
-def _rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
-    digests = approved_digests(entries, event.model, event.version)
-    if digests is None:
-        return False
-    move = move_of(event.model, event.previous, event.version)
-    text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
-    return is_proven(event.approver, text, event.proof, policy, settings)
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:

@@ -15,16 +15,17 @@ import pytest
 from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
 from tasks.artifacts import Store
-from tasks.errors import ModelError, PromotionRefused
+from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
 from tasks.promote import Attempt, evidence, registry
+from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
 from tasks.results import Answers, Artifact, ChampionEvaluation
 from tests.tasks.people.made import card, marks, sheet_of, store_in
-from tests.tasks.promote.desk import DIGESTS, policy
+from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
 
 # mlflow 3.17 builds its tables with what SQLAlchemy 2.1 means to drop
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
@@ -32,6 +33,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy i
 FILE = Artifact(path="champion/k/f", sha256="0" * 64, bytes=1)
 NUMBERS = count(1)
 NO_REHEARSAL: dict[str, Any] = {"needed": 1, "rehearsal_rows": 0}
+
+
+class Killed(BaseException):
+    """What no code of ours can catch by mistake."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
 
 
 class House:
@@ -86,6 +95,9 @@ class House:
 
     def rollback(self) -> RolledBack:
         return promotion.rollback(self.model, "worse", "ann", self.policy, self.settings, code=self.code())
+
+    def finish(self) -> tuple[list[Promoted | RolledBack], list[str]]:
+        return finish(lambda: self.policy, self.settings)
 
     def last(self) -> Any:
         return self.ledger.entries()[-1].event
@@ -274,3 +286,55 @@ def test_gates_heard_all_until_a_scorecard_says_more(
     assert evidence.heard_all("bank", "1", settings)  # the same, in other words
     say("ben", 1)  # a showstopper
     assert not evidence.heard_all("bank", "1", settings)
+
+
+def test_a_promotion_that_was_killed_is_ended_once_and_one_that_cannot_be_keeps_no_other_from_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    stuck, entry = house.requested(run_id="another"), house.approved()
+    attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "read it")
+    promotion.decide(stuck.digest, attempt, house.policy, house.settings, code=house.code("bob"))
+    assert house.finish() == ([], [])  # decided, and not begun: that is not for a schedule
+    house.ledger.append(Moving(request=stuck.digest))
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "move_aliases", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert house.alias("champion") is None
+
+    errors = iter([DigestMismatch("its files are not those that were evaluated")])
+
+    def changed(*_: object) -> object:
+        for error in errors:  # of the older one
+            raise error
+        return DIGESTS
+
+    monkeypatch.setattr(promotion, "verified_digests", changed)
+    (done,), (why,) = house.finish()
+    assert isinstance(done, Promoted)
+    assert (done.request, done.version) == (entry.digest, house.alias("champion"))
+    assert why.startswith(f"{stuck.digest[:12]}: its move began and cannot be ended: ")
+    assert house.finish() == ([], [])
+
+
+def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2")
+    house.aliases("2", "1")
+    forged = RolledBack(model=house.model, version="1", previous="2", approver="ann", reason="mine", proof=SIGNED)
+    whole = house.ledger.path.read_bytes()
+    house.ledger.append(forged)
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+    house.ledger.path.write_bytes(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "swap_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    (done,), stuck = house.finish()
+    assert (type(done), done.version, stuck) == (RolledBack, "1", [])
+    assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+    assert house.finish() == ([], [])
