@@ -110,7 +110,8 @@ def request(
     Raises:
         DigestMismatch: the candidate is not what its record says.
         ModelError: there is no candidate.
-        PromotionRefused: a gate refused it, its recipe was not reviewed, or no rule fits.
+        PromotionRefused: a gate refused it, its gates knew another champion or had not heard all scorecards, its recipe
+            was not reviewed, the champion is not the ledger's, or no rule fits.
     """
     rule = rule_of(policy, model)
     _end_what_was_killed(model, policy, settings)
@@ -330,7 +331,8 @@ def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) ->
         read_policy: called again once nothing else can move: whoever was taken off the list meanwhile does not count.
 
     Raises:
-        PromotionRefused: the request is not approved, its candidate changed, or it is a quiet hour.
+        PromotionRefused: the request is not approved, its candidate changed, people said more of it, the champion is
+            not the ledger's, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
     _rehearse_the_way_back(ledger, name, read_policy(), settings)

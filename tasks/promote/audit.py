@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from conf.policy import Policy
@@ -87,26 +88,21 @@ def _registered(registered: Any) -> Iterator[str]:
 
 def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
     asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+
+    @cache
+    def proven(decision: Decided) -> bool:
+        return decision.request in asked and proof_holds(decision, asked[decision.request], policy, settings)
+
     for entry in entries:
-        event = entry.event
+        event, name = entry.event, f"entry {entry.number}"
         if isinstance(event, Decided):
-            holds = event.request in asked and proof_holds(event, asked[event.request], policy, settings)
-            yield Finding(f"entry {entry.number}", holds, f"{event.kind} by {event.approver}, {event.proof.method}")
+            yield Finding(name, proven(event), f"{event.kind} by {event.approver}, {event.proof.method}")
         if isinstance(event, Promoted):
-            holds, what = earned(
-                entries,
-                event,
-                entry.number,
-                policy,
-                lambda decision: proof_holds(decision, asked[decision.request], policy, settings),
-            )
-            yield Finding(f"entry {entry.number}", holds, f"promoted {event.model} version {event.version}: {what}")
+            holds, what = earned(entries, event, entry.number, policy, proven)
+            yield Finding(name, holds, f"promoted {event.model} version {event.version}: {what}")
         if isinstance(event, RolledBack):
-            yield Finding(
-                f"entry {entry.number}",
-                rollback_holds(event, entries, policy, settings),
-                f"rolled back by {event.approver}, {event.proof.method}",
-            )
+            holds = rollback_holds(event, entries, policy, settings)
+            yield Finding(name, holds, f"rolled back by {event.approver}, {event.proof.method}")
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, Ro
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
 from tasks.promote import Attempt, evidence, registry
+from tasks.promote.audit import verify
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
@@ -338,3 +339,15 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     assert (type(done), done.version, stuck) == (RolledBack, "1", [])
     assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
     assert house.finish() == ([], [])
+
+
+def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: House) -> None:
+    honest = house.approved()
+    house.ledger.append(Moving(request=honest.digest))
+    house.ledger.append(Promoted(request=honest.digest, model=house.model, version="1", previous=None))
+    forged = house.promoted("2")
+    found = {f.subject: (f.holds, f.what) for f in verify(house.policy, house.settings) if "promoted" in f.what}
+    assert found == {
+        "entry 4": (True, f"promoted {house.model} version 1: approved by ann"),
+        f"entry {forged.number}": (False, f"promoted {house.model} version 2: its move never began"),
+    }
