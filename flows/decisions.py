@@ -42,7 +42,7 @@ def promote(model: str, override: str | None, reason: str, as_json: bool) -> Non
     if entry.at >= began:
         tell_requested(requested(entry), stands)
     if stands.state == "approved":
-        done = _moved(entry, policy)
+        done = _moved(entry)
         _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion", as_json)
         return
     if as_json:
@@ -77,7 +77,7 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
                 end_waiting(entry.digest, f"{stands.state}: {stands.why}")
             _tell({"state": stands.state, "why": stands.why}, f"{request}: {stands.state}: {stands.why}", as_json)
             return
-        done = _moved(entry, policy)
+        done = _moved(entry)
         _tell(done.model_dump(mode="json"), f"approved: {done.model} version {done.version} is the champion", as_json)
 
     decide.help = f"{verb.capitalize()} a REQUEST, proven by a key or a one-time code."
@@ -87,13 +87,13 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
 approve, reject = _decision("approved", "approve"), _decision("rejected", "reject")
 
 
-def _moved(entry: Entry, policy: Policy) -> Promoted:
+def _moved(entry: Entry) -> Promoted:
     """The champion, moved to what was approved; nobody need fill in the form of the run that asked."""
     from flows.events import tell_moved
     from flows.runs import end_waiting
     from tasks.promote import promote as move
 
-    done = move(entry.digest, policy, settings())
+    done = move(entry.digest, load_policy, settings())
     tell_moved(done)
     end_waiting(entry.digest, f"promoted as version {done.version}")
     return done

@@ -65,7 +65,7 @@ def _ask_and_move(model: str) -> Promoted | None:
     _ask_until_decided(entry, run)
     log = get_run_logger()
     log.info("decided; now the way back is rehearsed and every digest taken anew, which takes minutes on a CPU")
-    done = promotion.promote(entry.digest, policy, current)
+    done = promotion.promote(entry.digest, load_policy, current)
     log.info("%s version %s is champion, instead of %s", done.model, done.version, done.previous or "none")
     tell_moved(done)
     return done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -12,6 +11,7 @@ import click
 from conf.policy import NAME
 from conf.settings import settings
 from flows.decisions import as_json_option, prepared, print_json
+from tasks.account import account
 from tasks.errors import RecipeError, StoreError
 from tasks.people.results import Opponent
 
@@ -101,7 +101,7 @@ def add(cards: Path, reviewer: str, as_json: bool) -> None:
     lines = read_lines(cards.name, content)
     sheet = sheet_of(cards.name, lines, lambda name: find_sheet(name, store))
     said = unblinded(sheet, read_cards(cards.name, lines, sheet), order(sheet, store))
-    kept = add_scorecard(sheet, reviewer, said, store, getpass.getuser())
+    kept = add_scorecard(sheet, reviewer, said, store, account())
     found, traces = record_scorecard(kept, answers(sheet, store), settings())
     see = f"see: tunegate scorecard show {found.model} --version {found.version}"
     of_sheet = [c for c in standing(scorecards(sheet.evaluation, store)) if c.sheet == sheet.digest]

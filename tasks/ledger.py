@@ -29,7 +29,10 @@ LOCK_SECONDS = 120
 
 
 class Digests(Frozen):
-    """Everything that a decision is bound to, as sha256."""
+    """Everything that a decision is bound to, as sha256.
+
+    `submission` says whose run it is; it is empty in requests from before candidates had one.
+    """
 
     adapter: str
     files: str
@@ -38,6 +41,11 @@ class Digests(Frozen):
     recipe: str
     evaluation: str
     verdict: str
+    submission: str = ""
+
+    def stated(self) -> dict[str, str]:
+        """By name, without what was not known when it was written: what was signed then is read as it was."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class Proof(Frozen):
@@ -188,6 +196,12 @@ class Entry(Frozen):
         if self._stated is None:
             self._stated = digest_of(self.model_dump(mode="json"))
         return self._stated
+
+
+def told_champions(entries: Iterable[Entry]) -> dict[str, str]:
+    """The version that is champion of each model, as the ledger tells it."""
+    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
+    return {move.model: move.version for move in moves}
 
 
 class Ledger:

@@ -6,7 +6,7 @@ what was done. Never decides by itself, and never moves an alias whose digests a
 
 from __future__ import annotations
 
-import getpass
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from conf.policy import Approver, Policy, Rule
 from conf.settings import Settings
+from tasks.account import account
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
@@ -30,6 +31,7 @@ from tasks.ledger import (
     Rehearsed,
     Requested,
     RolledBack,
+    told_champions,
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
@@ -48,12 +50,20 @@ from tasks.promote.decision import (
     safe,
     standing,
 )
-from tasks.promote.evidence import compared_champion, resolved_recipe, started_by, verdict_of, verified_digests
+from tasks.promote.evidence import (
+    compared_champion,
+    heard_all,
+    resolved_recipe,
+    submission_of,
+    verdict_of,
+    verified_digests,
+)
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
-from tasks.register.candidate import CHALLENGER, ORIGIN_TAG
+from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client, run_page
+from tasks.register.submission import Submission
 
 __all__ = [
     "Attempt",
@@ -71,6 +81,8 @@ __all__ = [
     "rollback",
     "where",
 ]
+
+UNHEARD = "scorecards came in since it was judged"
 
 
 @dataclass(frozen=True)
@@ -98,10 +110,11 @@ def request(
     Raises:
         DigestMismatch: the candidate is not what its record says.
         ModelError: there is no candidate.
-        PromotionRefused: a gate refused it, its recipe was not reviewed, or no rule fits.
+        PromotionRefused: a gate refused it, its gates knew another champion or had not heard all scorecards, its recipe
+            was not reviewed, the champion is not the ledger's, or no rule fits.
     """
     rule = rule_of(policy, model)
-    _end_what_was_killed(model, settings)
+    _end_what_was_killed(model, policy, settings)
     standing_requests = requests(policy, settings)
     reg, candidates = client(settings), f"{model}-candidates"
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
@@ -112,8 +125,11 @@ def request(
             return known
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
+    _refuse_lost_champion(model, settings)
     digests = verified_digests(candidates, version, settings)
     _refuse_other_champion(model, version, settings)
+    if not heard_all(candidates, version, settings):
+        raise PromotionRefused(f"{model}: {UNHEARD}; run its recipe again")
     for known, stands in standing_requests:
         if stands.state == "rejected" and requested(known).digests == digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
@@ -121,7 +137,8 @@ def request(
     refused = _refused_metrics(model, version, override, settings)
     deciders(policy, model, refused)  # raises where nobody may
     entry = reg.get_model_version(candidates, version)
-    _refuse_foreign_recipe(entry, rule, settings)
+    submission = submission_of(candidates, version, settings)
+    _refuse_foreign_recipe(entry, submission, rule, settings)
     now = datetime.now(UTC)
     asked = Requested(
         model=model,
@@ -129,7 +146,7 @@ def request(
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),
         digests=digests,
-        requested_by=_owners(candidates, version, override, settings),
+        requested_by=_owners(submission, override),
         policy=policy.digest(),
         expires_at=now + timedelta(hours=rule.expires_hours),
         attempt=name,
@@ -141,6 +158,17 @@ def request(
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
     return Ledger.of(settings).append(asked, now=now)
+
+
+def _refuse_lost_champion(model: str, settings: Settings) -> None:
+    """The registry must name the champion that the ledger names, or gates were held against another one, or none."""
+    told = told_champions(Ledger.of(settings).entries()).get(model)
+    found = registry.alias(client(settings), model, registry.CHAMPION)
+    if told is not None and found != told:
+        raise PromotionRefused(
+            f"{model}: the ledger names version {told} as champion, the registry {found or 'none'}: moved by hand? "
+            "look with tunegate verify, and set the alias again"
+        )
 
 
 def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
@@ -168,19 +196,19 @@ def _refused_metrics(model: str, version: str, override: Override | None, settin
     return refused
 
 
-def _owners(candidates: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+def _owners(submission: Submission, override: Override | None) -> tuple[str, ...]:
     """Whose own run it is: who trained or judged it, and who asks to override its gates."""
-    asks = {getpass.getuser()} if override else set()
-    return tuple(sorted({*started_by(candidates, version, settings), *asks}))
+    asks = {account()} if override else set()
+    return tuple(sorted({*submission.started_by, *asks}))
 
 
-def _refuse_foreign_recipe(entry: Any, rule: Rule, settings: Settings) -> None:
+def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, settings: Settings) -> None:
     """Refuse a version of MLflow's whose recipe nobody reviewed, and leave a trace of who asked."""
     why = against_recipe(resolved_recipe(entry.name, str(entry.version), settings), rule, settings)
-    if not why and entry.tags.get(ORIGIN_TAG) != "reviewed":
+    if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
-        asks = safe(getpass.getuser())
+        asks = safe(account())
         Ledger.of(settings).append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
@@ -296,15 +324,20 @@ def proof_of(
     return None if step is None else proofs.code_proof(secrets_folder(settings), approver.name, text, step)
 
 
-def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
+def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) -> Promoted:
     """Move the champion to what was approved; run again after a crash, it ends what it began.
 
+    Args:
+        read_policy: called again once nothing else can move: whoever was taken off the list meanwhile does not count.
+
     Raises:
-        PromotionRefused: the request is not approved, its candidate changed, or it is a quiet hour.
+        PromotionRefused: the request is not approved, its candidate changed, people said more of it, the champion is
+            not the ledger's, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
-    _rehearse_the_way_back(ledger, name, policy, settings)
+    _rehearse_the_way_back(ledger, name, read_policy(), settings)
     with ledger.busy():
+        policy = read_policy()
         entry, asked = find_request(ledger.entries(), name)
         now = datetime.now(UTC)
         stands = standing(ledger.entries(), entry.digest, policy, now)
@@ -316,7 +349,9 @@ def promote(name: str, policy: Policy, settings: Settings) -> Promoted:
         _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
         if not stands.moving:
             _refuse_in_quiet_hours(asked.model, policy, now)
+            _refuse_lost_champion(asked.model, settings)
             _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
+            _refuse_unheard(entry, asked, settings, ledger)
             ledger.append(Moving(request=entry.digest))
         described = _described(ledger, entry, stands, settings)
         version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
@@ -358,7 +393,7 @@ def rollback(
         PromotionRefused: there is none to go back to, or the proof does not count.
     """
     ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
-    unfinished = _end_rollback(reg, ledger, model)
+    unfinished = end_rollback(reg, ledger, model, policy, settings)
     if unfinished is not None:
         return unfinished
     champion = registry.alias(reg, model, registry.CHAMPION)
@@ -417,16 +452,19 @@ def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> D
     return found
 
 
-def _end_rollback(reg: Any, ledger: Ledger, model: str) -> RolledBack | None:
-    """End a rollback that is in the ledger and not in the registry; None where there is none."""
+def end_rollback(reg: Any, ledger: Ledger, model: str, policy: Policy, settings: Settings) -> RolledBack | None:
+    """End a rollback that is proven in the ledger and not done in the registry; None where there is none."""
     with ledger.busy():
-        moves = [entry.event for entry in ledger.entries() if isinstance(entry.event, Promoted | RolledBack)]
+        entries = ledger.entries()
+        moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
         last = next((move for move in reversed(moves) if move.model == model), None)
         if not isinstance(last, RolledBack):
             return None
         shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if shown not in ((last.previous, last.version), (last.version, last.version)):
             return None  # done, or moved by hand since: verify tells
+        if not rollback_holds(last, entries, policy, settings):
+            return None  # a line that somebody wrote moves nothing: verify tells
         registry.swap_back(reg, model, last.version, last.previous)
         return last
 
@@ -441,13 +479,13 @@ def enroll(name: str, policy: Policy, settings: Settings) -> str:
     if approver is None or not approver.totp:
         raise PromotionRefused(f"{safe(name)}: no approver with totp: true in conf/policies/promotion.yaml")
     address = proofs.enroll(secrets_folder(settings), name)
-    Ledger.of(settings).append(Enrolled(approver=name, login=getpass.getuser()))
+    Ledger.of(settings).append(Enrolled(approver=name, login=account()))
     return address
 
 
-def _end_what_was_killed(model: str, settings: Settings) -> None:
+def _end_what_was_killed(model: str, policy: Policy, settings: Settings) -> None:
     ledger, reg = Ledger.of(settings), client(settings)
-    _end_rollback(reg, ledger, model)
+    end_rollback(reg, ledger, model, policy, settings)
     promoted = [e.event for e in ledger.entries() if isinstance(e.event, Promoted) and e.event.model == model]
     if promoted:
         _sealed(reg, ledger, promoted[-1].request)
@@ -484,6 +522,13 @@ def _refuse_if_changed(
     raise PromotionRefused(f"{entry.digest[:SHOWN]}: {why}; the approval is void")
 
 
+def _refuse_unheard(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
+    """What people said after the gates had judged voids the approval too: it may be a showstopper."""
+    if not heard_all(asked.candidates, asked.version, settings):
+        ledger.append(Expired(request=entry.digest, why=UNHEARD))
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {UNHEARD}; the approval is void, run its recipe again")
+
+
 def _refuse_forged_proofs(
     ledger: Ledger, request_digest: str, asked: Requested, policy: Policy, settings: Settings
 ) -> None:
@@ -499,6 +544,16 @@ def _refuse_forged_proofs(
 def proof_holds(event: Decided, asked: Requested, policy: Policy, settings: Settings) -> bool:
     """Whether a recorded decision is proven, today, by its approver's key or secret."""
     text = proofs.statement(event.kind, event.request, event.approver, event.reason, asked.digests)
+    return is_proven(event.approver, text, event.proof, policy, settings)
+
+
+def rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
+    """Whether a recorded rollback is proven, today, by its approver's key or secret, and leads to what was approved."""
+    digests = approved_digests(entries, event.model, event.version)
+    if digests is None:
+        return False
+    move = move_of(event.model, event.previous, event.version)
+    text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
     return is_proven(event.approver, text, event.proof, policy, settings)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack
-from tasks.promote import approved_digests, is_proven, move_of, proof_holds, proofs, registry
+from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions
+from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
+from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
 from tasks.register.runs import client
 
@@ -44,7 +46,7 @@ def champions(settings: Settings) -> list[Champion]:
     """
     entries = Ledger.of(settings).entries()
     moved_at = {(e.event.model, e.event.version): e.at for e in entries if isinstance(e.event, Promoted | RolledBack)}
-    told, found = _standing_versions(entries), []
+    told, found = told_champions(entries), []
     registered = client(settings) if told else None
     for model in sorted(told):
         version = registry.alias(registered, model, registry.CHAMPION)
@@ -67,7 +69,7 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
     found += _proofs(entries, policy, settings)
     registered = client(settings)
-    names = set(_registered(registered)) | set(_standing_versions(entries))
+    names = set(_registered(registered)) | set(told_champions(entries))
     for name in sorted(name for name in names if not name.endswith("-candidates")):
         found += _model(registered, name, entries, settings)
     return found
@@ -84,38 +86,27 @@ def _registered(registered: Any) -> Iterator[str]:
             return
 
 
-def _standing_versions(entries: tuple[Entry, ...]) -> dict[str, str]:
-    """The champion of each model, as the ledger tells it."""
-    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-    return {move.model: move.version for move in moves}
-
-
 def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
     asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+
+    @cache
+    def proven(decision: Decided) -> bool:
+        return decision.request in asked and proof_holds(decision, asked[decision.request], policy, settings)
+
     for entry in entries:
-        event = entry.event
+        event, name = entry.event, f"entry {entry.number}"
         if isinstance(event, Decided):
-            holds = event.request in asked and proof_holds(event, asked[event.request], policy, settings)
-            yield Finding(f"entry {entry.number}", holds, f"{event.kind} by {event.approver}, {event.proof.method}")
+            yield Finding(name, proven(event), f"{event.kind} by {event.approver}, {event.proof.method}")
+        if isinstance(event, Promoted):
+            holds, what = earned(entries, event, entry.number, policy, proven)
+            yield Finding(name, holds, f"promoted {event.model} version {event.version}: {what}")
         if isinstance(event, RolledBack):
-            yield Finding(
-                f"entry {entry.number}",
-                _rollback_holds(event, entries, policy, settings),
-                f"rolled back by {event.approver}, {event.proof.method}",
-            )
-
-
-def _rollback_holds(event: RolledBack, entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> bool:
-    digests = approved_digests(entries, event.model, event.version)
-    if digests is None:
-        return False
-    move = move_of(event.model, event.previous, event.version)
-    text = proofs.statement("rolled_back", move, event.approver, event.reason, digests)
-    return is_proven(event.approver, text, event.proof, policy, settings)
+            holds = rollback_holds(event, entries, policy, settings)
+            yield Finding(name, holds, f"rolled back by {event.approver}, {event.proof.method}")
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
-    told, champion = _standing_versions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    told, champion = told_champions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
     if champion is None and told is None:
         return
     if champion != told:
@@ -135,4 +126,5 @@ def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Set
     except TunegateError as error:
         yield Finding(name, False, str(error))
         return
-    yield Finding(name, same, "adapter, base, data, recipe, evaluation and verdict are those that were approved")
+    what = "adapter, base, data, recipe, evaluation, verdict and whose run it was are those that were approved"
+    yield Finding(name, same, what)

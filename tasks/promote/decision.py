@@ -65,7 +65,11 @@ def find_request(entries: Sequence[Entry], name: str) -> tuple[Entry, Requested]
 
 
 def standing(entries: Sequence[Entry], request: str, policy: Policy, now: datetime) -> Standing:
-    """Where the request of this digest stands at this time under this policy."""
+    """Where the request of this digest stands at this time under this policy.
+
+    Raises:
+        PromotionRefused: there is no such request.
+    """
     found, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
     approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
@@ -101,7 +105,7 @@ def _open(
         return "expired", "the policy changed since; request it anew"
     if now > asked.expires_at and not moving:
         return "expired", f"nobody decided before {asked.expires_at:%Y-%m-%d %H:%M} UTC"
-    missing = _missing(*deciders(policy, asked.model, asked.overrides), approvals)
+    missing = missing_approvals(policy, asked, approvals)
     return ("waiting", missing) if missing else ("approved", "approved")
 
 
@@ -195,12 +199,13 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
     """Why this attempt cannot count, whatever its proof; empty where nothing speaks against it."""
     _, asked = find_request(entries, request)
     stands = standing(entries, request, policy, now)
-    approvers, _ = deciders(policy, asked.model, asked.overrides)
+    approvers, _, nobody = _deciders(policy, asked)
     decided = {e.approver for e in _decisions([entry.event for entry in entries], request)}
     owners = {policy.person_of(login) for login in asked.requested_by}
     reasons = (
         (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
         (stands.moving, "its move has begun"),
+        (bool(nobody), nobody),
         (attempt.approver not in approvers, "not an approver of this model"),
         (attempt.approver in owners, "nobody decides on their own run"),
         (attempt.approver in decided, "has decided already"),
@@ -227,10 +232,19 @@ def _decisions(events: Sequence[object], request: str) -> list[Decided]:
     return [e for e in events if isinstance(e, Decided) and e.request == request]
 
 
-def _missing(approvers: Sequence[str], needed: int, approvals: Sequence[str]) -> str:
+def missing_approvals(policy: Policy, asked: Requested, approvals: Sequence[str]) -> str:
     """What is still needed, in one line; empty where nothing is."""
+    approvers, needed, nobody = _deciders(policy, asked)
     counted = [name for name in approvals if name in approvers]
-    if len(counted) < needed:
-        left = sorted(set(approvers) - set(approvals))
-        return f"{len(counted)} of {needed} approvals; may approve: {', '.join(left) or 'nobody'}"
-    return ""
+    if nobody or len(counted) >= needed:
+        return nobody
+    left = sorted(set(approvers) - set(approvals))
+    return f"{len(counted)} of {needed} approvals; may approve: {', '.join(left) or 'nobody'}"
+
+
+def _deciders(policy: Policy, asked: Requested) -> tuple[tuple[str, ...], int, str]:
+    """As `deciders`, or why nobody may: a policy that was edited under one request must not hide all others."""
+    try:
+        return *deciders(policy, asked.model, asked.overrides), ""
+    except PromotionRefused as refused:
+        return (), 0, str(refused)

@@ -1,6 +1,7 @@
 """Verify what a candidate is, from its registry entry to the rows: every digest taken anew, nothing taken on trust.
 
-version's tags ─ LoggedModel's files ─ run's lineage.json ─ store: adapter, base, evaluation, split … raw sources
+version's tags ─ LoggedModel's files ─ run's submission.json
+                                     └ run's lineage.json ─ store: adapter, base, evaluation, split … raw sources
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from conf.schema import Gate, digest_of
 from conf.settings import Settings
 from tasks.artifacts import Store, sha256_of
@@ -19,10 +22,12 @@ from tasks.errors import DigestMismatch, ModelError
 from tasks.judge import Evidence, decide, gather, overall
 from tasks.ledger import Digests
 from tasks.network import is_network
+from tasks.people.collect import collect
 from tasks.people.results import People
 from tasks.register.candidate import verdict_folder
 from tasks.register.record import FORM, LINEAGE, files_sha256
 from tasks.register.runs import client
+from tasks.register.submission import SUBMISSION, Submission, holds
 from tasks.results import (
     Adapter,
     Artifact,
@@ -71,6 +76,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
             recipe=digest_of(recipe),
             evaluation=evaluation.digest,
             verdict=verdict.digest,
+            submission=run.submission(judged),
         )
     stated = {
         "adapter": tags.get("adapter_sha256"),
@@ -83,7 +89,8 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
     for name, value in stated.items():
         if value != getattr(found, name):
             raise DigestMismatch(f"{model} version {version}: its {name} is not the one that was registered")
-    _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation)
+    before = run.result(lineage, "clean", ScrubbedData), run.result(lineage, "checked", CheckedData)
+    _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation, *before)
     return found
 
 
@@ -109,6 +116,17 @@ def compared_champion(model: str, version: str, settings: Settings) -> ChampionE
     return ChampionEvaluation.model_validate(lineage_of(model, version, settings)["champion"])
 
 
+def heard_all(model: str, version: str, settings: Settings) -> bool:
+    """Whether all that people have said of a version's answers so far is what its gates were told."""
+    lineage = lineage_of(model, version, settings)
+    told, evaluation = People.model_validate(lineage["people"]), Evaluation.model_validate(lineage["evaluation"])
+    return _said(collect(evaluation, Store.of(settings))) == _said(told)
+
+
+def _said(people: People) -> dict[str, Any]:
+    return people.model_dump(exclude={"key", "parents"})  # which also change where the same is said again
+
+
 def held_out(model: str, version: str, settings: Settings) -> tuple[Split, Evaluation]:
     """The split of a registered version, and how it was evaluated on the test side."""
     lineage = lineage_of(model, version, settings)
@@ -124,16 +142,18 @@ def _record(model: str, version: str, settings: Settings, name: str) -> Any:
         return _Run(registry, entry.run_id, Path(local)).read(f"{folder}/{name}")
 
 
-def started_by(model: str, version: str, settings: Settings) -> tuple[str, ...]:
-    """The accounts that trained or judged the version: it is the own run of each of them.
+def submission_of(model: str, version: str, settings: Settings) -> Submission:
+    """Whose own run a registered version is, and where its recipe was read; `verified_digests` tells a later edit.
 
     Raises:
-        ModelError: the registry does not say, so that nobody could be refused.
+        DigestMismatch: its record does not say, so that nobody could be refused.
     """
-    accounts = str(_version(client(settings), model, version).tags.get("started_by", ""))
-    if not accounts:
-        raise ModelError(f"{model} version {version}: it does not say who started its run; run its recipe again")
-    return tuple(accounts.split(","))
+    try:
+        return Submission.model_validate(_record(model, version, settings, SUBMISSION))
+    except DigestMismatch as error:
+        raise DigestMismatch(f"{error}; run its recipe again, so that it says whose run it is") from error
+    except ValidationError as error:
+        raise DigestMismatch(f"{model} version {version}: its {SUBMISSION} cannot be read") from error
 
 
 class _Run:
@@ -156,6 +176,17 @@ class _Run:
     def verdict(self, folder: str) -> Verdict:
         """What the gates said, by the folder that keeps it."""
         return self.result({"verdict": self.read(f"{folder}/verdict.json")}, "verdict", Verdict)
+
+    def submission(self, folder: str) -> str:
+        """The digest of who submitted it; empty in a record from before there was one, which no request takes."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = holds(self.registry, self.run_id, f"{folder}/{SUBMISSION}")
+        except (MlflowException, OSError) as error:
+            _raise_outage(error)
+            raise DigestMismatch(f"run {self.run_id}: its files cannot be listed") from error
+        return digest_of(self.read(f"{folder}/{SUBMISSION}")) if found else ""
 
     def result(self, lineage: Any, name: str, kind: type[R]) -> R:
         """One result of the lineage."""
@@ -265,11 +296,33 @@ def _alike(one: Sequence[GateResult], other: Sequence[GateResult]) -> bool:
     )
 
 
-def _refuse_changed_files(store: Store, adapter: Adapter, base: Base, split: Split, evaluation: Evaluation) -> None:
+def _refuse_changed_files(
+    store: Store,
+    adapter: Adapter,
+    base: Base,
+    split: Split,
+    evaluation: Evaluation,
+    clean: ScrubbedData,
+    checked: CheckedData,
+) -> None:
+    """Hash every file from the scrubbed rows on; the raw ones went when these stood.
+
+    Nothing of ours takes these away. One that is gone cannot be verified, and so refuses too, but as a `StoreError`: it
+    voids no approval, and may be put back.
+
+    Raises:
+        DigestMismatch: a file was changed.
+        StoreError: a file is gone.
+    """
     files: tuple[Artifact, ...] = (
         *adapter.files,
         adapter.history,
         *base.files,
+        *clean.rows,
+        clean.rejected,
+        *checked.rows,
+        checked.rejected,
+        checked.report,
         split.train.rows,
         split.validation.rows,
         split.test.rows,

@@ -20,7 +20,7 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run
     digests = asked.digests
     run = f"[{asked.run_id}]({run_page})" if run_page else asked.run_id
     gates = [f"- {WORDS[gate.state]}: {gate.reason}" for gate in verdict.gates]
-    bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.model_dump().items() if name != "adapter")
+    bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.stated().items() if name != "adapter")
     return "\n".join(
         [
             f"## Make {asked.model}-candidates version {asked.version} the champion of {asked.model}?",

@@ -47,7 +47,7 @@ def statement(
         "subject": subject,
         "approver": approver,
         "reason": reason,
-        "digests": digests.model_dump() if digests else {},
+        "digests": digests.stated() if digests else {},
     }
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 

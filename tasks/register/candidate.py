@@ -5,22 +5,21 @@ Never touches the production model: only a promotion may.
 
 from __future__ import annotations
 
-import getpass
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from conf.schema import Recipe
 from conf.settings import Settings
 from tasks.artifacts import Workspace
 from tasks.people.results import People
 from tasks.register.record import FILES_TAG, LINEAGE, SEEN
-from tasks.register.runs import USER_TAG, client
+from tasks.register.runs import client
+from tasks.register.submission import STARTED_TAG, SUBMISSION, submitted
 from tasks.results import Adapter, Candidate, ChampionEvaluation, Evaluation, Recorded, Report, Split, Verdict
 from tasks.scrub.uploads import answers_in, look_over, texts_in, texts_of, texts_of_recipe
 
 CHALLENGER = "challenger"
-ORIGIN_TAG = "recipe_origin"  # `reviewed` where the recipe's file, and what lies beside it, are those of conf/recipes
 VERDICT_TAG = "tunegate.verdict_digest"  # of the gates that judged last
 DECISION_TAG = "tunegate.decision"  # on a version that people have decided on: no stage touches it any more
 
@@ -57,10 +56,17 @@ def register_candidate(
 
     registry, evaluation, verdict = client(settings), judged.evaluation, judged.verdict
     seen = _looked_over(recipe, judged, workspace)
+    name = f"{recipe.registered_name}-candidates"
+    known = _version_of(registry, name, recorded.model_id)
+    before = registry.get_model_version(name, known).tags if known else {}
+    started = filter(None, before.get(STARTED_TAG, "").split(","))
+    submission = submitted(registry, recorded.run_id, started, origin(recipe, settings))
     with mlflow.start_run(run_id=recorded.run_id):
         for folder in (".", verdict_folder(verdict.digest, recipe.digest())):  # the last, and each for good
             mlflow.log_dict(verdict.model_dump(mode="json"), f"{folder}/verdict.json")
             mlflow.log_dict(recipe.resolved(), f"{folder}/recipe.resolved.json")
+            if DECISION_TAG not in before:  # else it is part of what was decided on
+                mlflow.log_dict(submission.model_dump(mode="json"), f"{folder}/{SUBMISSION}")
         lineage = mlflow.artifacts.load_dict(f"runs:/{recorded.run_id}/{LINEAGE}")
         beside = {"champion": judged.champion, "people": judged.people}  # they change when nothing was trained anew
         lineage |= {name: result.model_dump(mode="json") for name, result in beside.items()}
@@ -74,7 +80,6 @@ def register_candidate(
         mlflow.log_artifact(str(workspace.open(judged.page.page)))
         mlflow.log_dict(seen, f"{folder}/{SEEN}")
         mlflow.set_tags({"tunegate.verdict": verdict.state, VERDICT_TAG: verdict.digest})
-    name = f"{recipe.registered_name}-candidates"
     tags = {
         "recipe_digest": recipe.digest(),
         "split_digest": split.digest,
@@ -82,11 +87,11 @@ def register_candidate(
         "files_sha256": registry.get_logged_model(recorded.model_id).tags[FILES_TAG],
         "evaluation_digest": evaluation.digest,
         "verdict_digest": verdict.digest,
-        ORIGIN_TAG: origin(recipe, settings),
-        "started_by": ",".join(sorted({getpass.getuser(), registry.get_run(recorded.run_id).data.tags[USER_TAG]})),
+        "recipe_origin": submission.recipe_origin,
+        STARTED_TAG: ",".join(submission.started_by),
         "validation_status": "pending" if verdict.passed else "rejected",
     }
-    version = _version_of(registry, name, recorded.model_id) or _new_version(registry, name, recorded)
+    version = known or _new_version(registry, name, recorded)
     decided = DECISION_TAG in registry.get_model_version(name, version).tags
     for tag, value in ({} if decided else tags).items():
         registry.set_model_version_tag(name, version, tag, value)
@@ -108,7 +113,7 @@ def register_candidate(
     )
 
 
-def origin(recipe: Recipe, settings: Settings) -> str:
+def origin(recipe: Recipe, settings: Settings) -> Literal["reviewed", "outside"]:
     """`reviewed` or `outside`: whether the recipe was read from conf/recipes, as its relative data paths were."""
     return "reviewed" if recipe.given.folder == str(settings.conf / "recipes") else "outside"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from conf.schema import Recipe
 from conf.settings import Settings
+from tasks.account import account
 from tasks.errors import TunegateError
 from tasks.network import is_network
 
@@ -38,7 +38,7 @@ def open_run(settings: Settings, experiment_name: str, key: str, run_name: str) 
     if found:
         mlflow.update_run(found[0].info.run_id, status="RUNNING")
         return str(found[0].info.run_id)
-    tags = {KEY_TAG: key, USER_TAG: getpass.getuser()}  # MLflow's client does not set the user by itself
+    tags = {KEY_TAG: key, USER_TAG: account()}  # MLflow's client does not set the user by itself
     return str(mlflow.create_run(experiment, tags=tags, run_name=run_name).info.run_id)
 
 

@@ -6,7 +6,6 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import pty
@@ -27,8 +26,9 @@ from conf.load import load_policy
 from conf.policy import Policy
 from conf.settings import PROJECT, Settings, environment, settings
 from tasks import promote as promotion
+from tasks.account import account
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Decided, Entry, Expired, Ledger, Promoted, Refused, Rehearsed, Requested, RolledBack
+from tasks.ledger import Decided, Entry, Expired, Ledger, Moving, Promoted, Refused, Rehearsed, Requested, RolledBack
 from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
@@ -81,6 +81,9 @@ class House:
     def approve(self, entry: Entry, asked: Requested, approver: str = APPROVER) -> None:
         attempt = Attempt("approved", approver, asked.digests.adapter[:12], "read the report")
         promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code(approver))
+
+    def promote(self, entry: Entry) -> Promoted:
+        return promotion.promote(entry.digest, lambda: self.policy, self.settings)
 
     def alias(self, name: str) -> str | None:
         return registry.alias(self.registry, "tiny", name)
@@ -294,13 +297,13 @@ def test_what_an_approver_reads_leads_to_the_run_in_mlflow(house: House) -> None
 
 
 def test_nobody_decides_on_a_run_that_they_started(house: House) -> None:
-    own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [getpass.getuser()]}
+    own = {**house.policy.approvers[0].model_dump(mode="json"), "logins": [account()]}
     others = [approver.model_dump(mode="json") for approver in house.policy.approvers[1:]]
     policy = Policy.model_validate_json(
         json.dumps({**house.policy.model_dump(mode="json"), "approvers": [own, *others]})
     )
     started = promotion.requested(house.ledger_requests()[0]).requested_by
-    assert started == (getpass.getuser(),)
+    assert started == (account(),)
     asked = promotion.requested(house.ledger_requests()[0]).model_copy(
         update={"policy": policy.digest(), "expires_at": datetime.now(UTC) + timedelta(hours=1)}
     )
@@ -336,6 +339,20 @@ def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
     house.ledger.path.write_bytes(whole)
 
 
+def test_a_promotion_that_somebody_wrote_into_the_ledger_is_found(house: House) -> None:
+    whole = house.ledger.path.read_bytes()
+    asked = promotion.requested(house.ledger_requests()[0])
+    forged = house.ledger.append(asked.model_copy(update={"attempt": "forged"}))
+    house.ledger.append(Moving(request=forged.digest))
+    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous=None))
+    house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, moved.digest)
+    assert house.bad_findings() == [f"entry {moved.number}: promoted tiny version 1: nobody had approved it"]
+    house.ledger.path.write_bytes(whole)
+    (first, *_) = [e for e in house.ledger.entries() if isinstance(e.event, Promoted)]
+    house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, first.digest)
+    assert house.bad_findings() == []
+
+
 @pytest.mark.parametrize("tag", ["adapter_sha256", "recipe_digest", "split_digest", "evaluation_digest"])
 def test_a_champion_whose_tag_was_changed_is_found(house: House, tag: str) -> None:
     before = house.registry.get_model_version("tiny", "1").tags[tag]
@@ -346,7 +363,7 @@ def test_a_champion_whose_tag_was_changed_is_found(house: House, tag: str) -> No
     assert house.bad_findings() == []
 
 
-@pytest.mark.parametrize("part", ["adapter", "base", "train", "test", "evaluation"])
+@pytest.mark.parametrize("part", ["adapter", "base", "clean", "checked", "train", "test", "evaluation"])
 def test_a_champion_of_which_a_file_was_changed_is_found(house: House, part: str) -> None:
     (asked,) = [promotion.requested(entry) for entry in house.ledger_requests() if entry.event.version == "1"][:1]
     folder = f"mlartifacts/**/{asked.run_id}/artifacts/verdicts/*/lineage.json"
@@ -372,9 +389,24 @@ def test_a_champion_whose_recipe_was_edited_in_the_record_is_found(house: House)
     assert house.bad_findings() == []
 
 
+def test_a_champion_whose_record_names_other_people_since_it_was_asked_for_is_found(house: House) -> None:
+    run = promotion.requested(house.ledger_requests()[0]).run_id
+    (file,) = house.settings.home.glob(f"mlartifacts/**/{run}/artifacts/verdicts/*/submission.json")
+    content = file.read_text()
+    assert json.loads(content) == {"started_by": [account()], "recipe_origin": "reviewed"}
+    file.write_text(content.replace(account(), "somebody-else"))
+    house.registry.set_model_version_tag("tiny", "1", "started_by", "somebody-else")
+    (found,) = house.bad_findings()
+    assert found.startswith("tiny: adapter, base, data, recipe, evaluation, verdict and whose run it was")
+    file.write_text(content)
+    assert house.bad_findings() == []
+
+
 FILES: dict[str, Callable[[Any], str]] = {
     "adapter": lambda lineage: lineage["adapter"]["files"][0]["path"],
     "base": lambda lineage: next(f["path"] for f in lineage["base"]["files"] if f["path"].endswith("safetensors")),
+    "clean": lambda lineage: lineage["clean"]["rows"][0]["path"],
+    "checked": lambda lineage: lineage["checked"]["rows"][0]["path"],
     "train": lambda lineage: lineage["split"]["train"]["rows"]["path"],
     "test": lambda lineage: lineage["split"]["test"]["rows"]["path"],
     "evaluation": lambda lineage: lineage["evaluation"]["predictions"]["path"],
@@ -397,10 +429,10 @@ def test_an_adapter_that_was_edited_after_its_approval_voids_it(house: House) ->
     shutil.copy(file, copy)
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     with pytest.raises(PromotionRefused, match="its files are not those that were evaluated; the approval is void"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     shutil.copy(copy, file)
     with pytest.raises(PromotionRefused, match="expired: the candidate changed after it was requested"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     assert house.alias("champion") == "1"
 
 
@@ -413,7 +445,7 @@ def test_a_forged_approval_in_the_ledger_promotes_nothing(house: House) -> None:
         Decided(kind="approved", request=entry.digest, approver=APPROVER, reason="mine", proof=forged)
     )  # whoever can write the file can write a well-chained line
     with pytest.raises(PromotionRefused, match=f"the proof of {APPROVER} does not hold"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     assert house.alias("champion") == "1"
     (found,) = house.bad_findings()
     assert found.endswith(f"approved by {APPROVER}, totp")
@@ -437,7 +469,7 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
     assert again.returncode == 0, again.stdout + again.stderr
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     with pytest.raises(PromotionRefused, match=f"rejected by {APPROVER}"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
 
 
 def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,7 +480,7 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
         with pytest.raises(
             PromotionRefused, match="version 1: the way back to it does not work: 0 of 20 answers are as"
         ):
-            promotion.promote(entry.digest, house.policy, house.settings)
+            house.promote(entry)
     assert house.alias("champion") == "1"
     reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
     promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
@@ -509,9 +541,9 @@ def test_quiet_hours_hold_a_promotion_back(house: House) -> None:
     if datetime.now(UTC).strftime("%H:%M") == "23:59":
         pytest.skip("the one minute that is not quiet")
     with pytest.raises(PromotionRefused, match="no model changes from 00:00 to 23:59 UTC"):
-        promotion.promote(entry.digest, quiet, house.settings)
+        promotion.promote(entry.digest, lambda: quiet, house.settings)
     with pytest.raises(PromotionRefused, match="the policy changed since"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
 
 
 STEPS = (
@@ -550,13 +582,13 @@ def test_a_promotion_killed_between_any_two_steps_ends_in_one_state(
             patch.setattr(Ledger, "append", killing("append", Ledger.append))
             patch.setattr(promotion, "client", lambda _settings, real=real: real)
             try:
-                promotion.promote(entry.digest, house.policy, house.settings)
+                house.promote(entry)
             except Killed:
                 survived += 1
             else:
                 break
     assert survived >= 8
-    done = promotion.promote(entry.digest, house.policy, house.settings)
+    done = house.promote(entry)
     versions = [v for v in house.registry.search_model_versions("name = 'tiny'") if entry.digest in v.tags.values()]
     assert [str(v.version) for v in versions] == [done.version] == [house.alias("champion")]
     assert len(house.registry.search_model_versions("name = 'tiny'")) == 3
@@ -619,9 +651,9 @@ def test_what_a_gate_refused_is_promoted_only_by_those_who_may_override_it(house
     assert wish.reason in page
     house.approve(entry, asked)
     with pytest.raises(PromotionRefused, match="1 of 2 approvals; may approve: second-approver"):
-        promotion.promote(entry.digest, house.policy, house.settings)
+        house.promote(entry)
     house.approve(entry, asked, OTHER)
-    done = promotion.promote(entry.digest, house.policy, house.settings)
+    done = house.promote(entry)
     assert house.alias("champion") == done.version
     decided = [
         e.event for e in house.ledger.entries() if isinstance(e.event, Decided) and e.event.request == entry.digest
@@ -634,4 +666,4 @@ def test_every_refused_attempt_left_a_trace(house: House) -> None:
     refused = [entry.event for entry in house.ledger.entries() if isinstance(entry.event, Refused)]
     assert {event.why for event in refused} >= {"wrong code or key", "this code was used already"}
     claimed = {event.claimed for event in refused}
-    assert {APPROVER, getpass.getuser()} <= claimed <= {APPROVER, OTHER, getpass.getuser()}
+    assert {APPROVER, account()} <= claimed <= {APPROVER, OTHER, account()}

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 
-from conf.policy import Policy
 from tasks.errors import PromotionRefused
-from tasks.ledger import (
-    BEGINNING,
-    Decided,
-    Digests,
-    Entry,
-    Event,
-    Expired,
-    Moving,
-    Promoted,
-    Proof,
-    Refused,
-    Requested,
-    RolledBack,
-)
+from tasks.ledger import Decided, Expired, Moving, Promoted, Proof, Refused, RolledBack
 from tasks.promote.decision import (
     GUESS_MINUTES,
     GUESSES,
@@ -32,54 +17,8 @@ from tasks.promote.decision import (
     find_request,
     judged,
     locked,
-    standing,
 )
-
-NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-DIGESTS = Digests(adapter="ab" * 32, files="f", base="b", split="s", recipe="r", evaluation="e", verdict="v")
-SIGNED = Proof(method="ssh", value="signature")
-
-
-def policy(needed: int = 2, **rule: Any) -> Policy:
-    people = [{"name": name, "logins": [f"{name}.login"], "totp": True} for name in ("ann", "bob", "cem", "dan")]
-    rules = [{"models": ["bank"], "approvers": ["ann", "bob", "cem"], "needed": needed, **rule}]
-    return Policy.model_validate({"approvers": people, "rules": rules})
-
-
-class Desk:
-    """A ledger in memory, with one request on it."""
-
-    def __init__(self, policy: Policy, **asked: Any) -> None:
-        self.policy = policy
-        self.entries: list[Entry] = []
-        values = {
-            "model": "bank", "version": "3", "model_id": "m-1", "run_id": "run", "digests": DIGESTS,
-            "requested_by": ("trainer",), "policy": policy.digest(), "expires_at": NOW + timedelta(hours=72),
-        }  # fmt: skip
-        self.request = self.write(Requested(**{**values, **asked})).digest
-
-    def write(self, event: Event, at: datetime = NOW) -> Entry:
-        previous = self.entries[-1].digest if self.entries else BEGINNING
-        self.entries.append(Entry(number=len(self.entries), at=at, previous=previous, event=event))
-        return self.entries[-1]
-
-    def decide(
-        self,
-        approver: str = "ann",
-        kind: Any = "approved",
-        proof: Proof | None = SIGNED,
-        now: datetime = NOW,
-        **other: Any,
-    ) -> Decided | Refused:
-        values = {"candidate": "ab" * 6, "reason": "read the report", **other}
-        attempt = Attempt(kind=kind, approver=approver, **values)
-        event = judged(self.entries, self.request, attempt, self.policy, now, lambda *_: proof)
-        self.write(event, now)
-        return event
-
-    def state(self, now: datetime = NOW) -> tuple[str, str]:
-        stands = standing(self.entries, self.request, self.policy, now)
-        return stands.state, stands.why
+from tests.tasks.promote.desk import NOW, SIGNED, Desk, policy
 
 
 def why(event: Decided | Refused) -> str:
@@ -228,9 +167,22 @@ def test_a_request_that_was_voided_stays_so() -> None:
 
 
 def test_a_model_that_no_rule_fits_is_nobodys_to_promote() -> None:
-    desk = Desk(policy(), model="energy")
     with pytest.raises(PromotionRefused, match="no rule of the policy fits"):
-        desk.state()
+        deciders(policy(), "energy", ())
+    desk = Desk(policy(), model="energy")
+    nobody = "energy: no rule of the policy fits this model; nobody may promote it"
+    assert desk.state() == ("waiting", nobody)
+    assert why(desk.decide()) == nobody
+
+
+def test_a_move_that_the_policy_forbids_since_hides_no_other_request() -> None:
+    desk = Desk(policy(needed=1, overrides=OVERRIDES), overrides=("perplexity",), reason="wrong gate")
+    desk.decide("ann")
+    desk.write(Moving(request=desk.request))
+    assert desk.state()[0] == "approved"
+    desk.policy = policy(needed=1)
+    assert desk.state() == ("waiting", "bank: the policy lets nobody override a gate on perplexity")
+    assert why(desk.decide("bob")) == "its move has begun"
 
 
 @pytest.mark.parametrize("name", ["", "ab", "zzzzzz", "0" * 64, "." * 10])

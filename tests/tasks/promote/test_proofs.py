@@ -33,6 +33,12 @@ def approver(*keys: str) -> Approver:
     return Approver(name="ann", logins=("ann",), ssh_keys=keys, totp=not keys)
 
 
+def test_what_was_signed_before_requests_were_bound_to_whose_run_it_is_is_read_as_it_was() -> None:
+    named = DIGESTS.model_copy(update={"submission": "d" * 64})
+    assert b"submission" not in TEXT
+    assert proofs.statement("approved", "0" * 64, "ann", "read it", named) != TEXT
+
+
 @needs_openssh
 def test_a_signature_holds_for_its_text_and_its_key_alone(tmp_path: Path) -> None:
     (ann, ann_public), (_, bob_public) = key_pair(tmp_path, "ann"), key_pair(tmp_path, "bob")

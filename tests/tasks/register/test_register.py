@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import shutil
 import subprocess
@@ -17,9 +16,12 @@ import pytest
 
 from conf.schema import Prompt, Recipe
 from conf.settings import PROJECT, Settings, environment
+from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TrainingError, TunegateError
+from tasks.promote.evidence import submission_of
 from tasks.register import Judged, at_work, open_run, record_run, register_candidate
+from tasks.register.candidate import DECISION_TAG, verdict_folder
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
 from tasks.results import (
@@ -410,7 +412,7 @@ def test_a_passed_adapter_becomes_version_1_and_the_challenger(house: House) -> 
         "recipe_origin": "outside",
         "files_sha256": house.mlflow.get_logged_model(recorded.model_id).tags["tunegate.files_sha256"],
         "evaluation_digest": house.evaluation.digest,
-        "started_by": getpass.getuser(),
+        "started_by": account(),
         "verdict_digest": house.verdict(passed=True).digest,
         "validation_status": "pending",
     }
@@ -449,6 +451,53 @@ def test_the_run_holds_the_answers_and_figures_of_the_champion(house: House) -> 
         kept = folder / "champion" / Path(file.path).name
         assert kept.read_bytes() == house.store.open(file).read_bytes()
     assert house.mlflow.get_run(recorded.run_id).data.metrics["test/champion/exact_match"] == 0.25
+
+
+def _submission(house: House, recorded: Recorded, folder: str = ".") -> dict[str, Any]:
+    file = _artifact_folder(house, recorded.run_id) / folder / "submission.json"
+    return dict(json.loads(file.read_text()))
+
+
+def test_whoever_trains_and_judges_stands_beside_the_verdict_and_never_drops_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = house.recipe("submitted")
+    recorded = house.record(recipe)
+    for judge in ("second", "third"):
+        monkeypatch.setattr("tasks.register.submission.account", lambda judge=judge: judge)
+        house.register(recipe, recorded, passed=True, key=judge)
+        house.mlflow.set_model_version_tag("submitted-candidates", "1", "started_by", "nobody")
+        house.mlflow.set_model_version_tag("submitted-candidates", "1", "recipe_origin", "reviewed")
+    everybody = sorted({account(), "nobody", "second", "third"})
+    folder = verdict_folder(house.verdict(passed=True).digest, recipe.digest())
+    assert _submission(house, recorded) == _submission(house, recorded, folder)
+    assert _submission(house, recorded) == {"started_by": everybody, "recipe_origin": "outside"}
+    found = submission_of("submitted-candidates", "1", house.settings)  # whatever the tags say
+    assert (found.started_by, found.recipe_origin) == (tuple(everybody), "outside")
+
+
+def test_what_was_decided_on_keeps_whose_run_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = house.recipe("kept-submission")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=True)
+    house.mlflow.set_model_version_tag("kept-submission-candidates", "1", DECISION_TAG, "approved")
+    monkeypatch.setattr("tasks.register.submission.account", lambda: "later")
+    house.register(recipe, recorded, passed=True, key="again")
+    assert _submission(house, recorded)["started_by"] == [account()]
+
+
+def test_a_candidate_that_does_not_say_whose_run_it_is_is_nobodys_to_ask_for(house: House) -> None:
+    recipe = house.recipe("nobodys")
+    recorded = house.record(recipe)
+    house.register(recipe, recorded, passed=True)
+    folder = verdict_folder(house.verdict(passed=True).digest, recipe.digest())
+    file = _artifact_folder(house, recorded.run_id) / folder / "submission.json"
+    file.write_text('{"started_by": ["somebody"]}')
+    with pytest.raises(DigestMismatch, match=r"nobodys-candidates version 1: its submission\.json cannot be read"):
+        submission_of("nobodys-candidates", "1", house.settings)
+    file.unlink()
+    with pytest.raises(DigestMismatch, match=r"submission\.json is missing .*; run its recipe again"):
+        submission_of("nobodys-candidates", "1", house.settings)
 
 
 ADDRESS = "jo@example.org"

@@ -1,0 +1,353 @@
+"""Asking, moving and rolling back against a real registry and a real ledger; what a candidate is made of is made up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import pytest
+
+from conf.settings import PROJECT, Settings
+from tasks import promote as promotion
+from tasks.artifacts import Store
+from tasks.errors import DigestMismatch, ModelError, PromotionRefused
+from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
+from tasks.people.collect import add_scorecard, collect
+from tasks.people.results import People
+from tasks.promote import Attempt, evidence, registry
+from tasks.promote.audit import verify
+from tasks.promote.finish import finish
+from tasks.register.champion import standing_champion
+from tasks.register.runs import client
+from tasks.results import Answers, Artifact, ChampionEvaluation
+from tests.tasks.people.made import card, marks, sheet_of, store_in
+from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
+
+# mlflow 3.17 builds its tables with what SQLAlchemy 2.1 means to drop
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+
+FILE = Artifact(path="champion/k/f", sha256="0" * 64, bytes=1)
+NUMBERS = count(1)
+NO_REHEARSAL: dict[str, Any] = {"needed": 1, "rehearsal_rows": 0}
+
+
+class Killed(BaseException):
+    """What no code of ours can catch by mistake."""
+
+
+def kill(*_: object) -> None:
+    raise Killed
+
+
+class House:
+    """A registry with versions 1 to 3 of one model and one candidate, and a ledger that nothing stands in yet."""
+
+    def __init__(self, settings: Settings, model: str) -> None:
+        self.settings, self.model, self.registry = settings, model, client(settings)
+        self.policy = policy(**{**NO_REHEARSAL, "models": [model]})
+        self.ledger = Ledger.of(settings)
+        self.ledger.path.unlink(missing_ok=True)
+        for name, versions in ((model, 3), (f"{model}-candidates", 1)):
+            self.registry.create_registered_model(name)
+            for _ in range(versions):
+                self.registry.create_model_version(name, (settings.home / "model").as_uri())
+
+    def aliases(self, champion: str, previous: str | None = None) -> None:
+        for name, version in (("champion", champion), ("previous", previous)):
+            if version is not None:
+                self.registry.set_registered_model_alias(self.model, name, version)
+
+    def alias(self, name: str) -> str | None:
+        return registry.alias(self.registry, self.model, name)
+
+    def requested(self, **changes: Any) -> Entry:
+        values = {
+            "model": self.model,
+            "version": "1",
+            "model_id": "m-0",
+            "run_id": "run",
+            "digests": DIGESTS,
+            "requested_by": ("trainer",),
+            "policy": self.policy.digest(),
+            "expires_at": datetime.now(UTC) + timedelta(hours=1),
+        }
+        return self.ledger.append(Requested(**{**values, **changes}))
+
+    def promoted(self, version: str) -> Entry:
+        """A request that was promoted, as far as the ledger knows."""
+        request = self.requested().digest
+        return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=None))
+
+    def code(self, name: str = "ann") -> str:
+        promotion.enroll(name, self.policy, self.settings)
+        secret = (promotion.secrets_folder(self.settings) / f"{name}.totp").read_text()
+        return pyotp.TOTP(secret).at(int(time.time()))
+
+    def approved(self) -> Entry:
+        entry = self.requested()
+        attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "read it")
+        promotion.decide(entry.digest, attempt, self.policy, self.settings, code=self.code())
+        return entry
+
+    def rollback(self) -> RolledBack:
+        return promotion.rollback(self.model, "worse", "ann", self.policy, self.settings, code=self.code())
+
+    def finish(self) -> tuple[list[Promoted | RolledBack], list[str]]:
+        return finish(lambda: self.policy, self.settings)
+
+    def last(self) -> Any:
+        return self.ledger.entries()[-1].event
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """One database for all tests, since to create it costs seconds; each test has a model of its own."""
+    folder = tmp_path_factory.mktemp("home")
+    yield Settings(
+        conf=PROJECT / "conf",
+        home=folder,
+        store=str(folder / "store"),
+        tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
+        data=None,
+        threads=1,
+        prefect_api_url=None,
+    )
+    import mlflow
+
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+
+
+@pytest.fixture
+def house(home: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: True)
+    return House(home, f"bank-{next(NUMBERS)}")
+
+
+def compared_with(version: str | None) -> Callable[..., ChampionEvaluation]:
+    """What a candidate's record says of the champion that its gates asked about."""
+    answers = Answers(predictions=FILE, statistics=FILE, report=FILE, n_rows=1, metrics=())
+    found = ChampionEvaluation(
+        key="c", name="bank", version=version, adapter_sha256=None, answers=answers if version else None
+    )
+    return lambda *_: found
+
+
+@pytest.mark.parametrize(
+    ("compared", "champion", "why"),
+    [
+        ("1", "2", "its gates knew version 1 as champion, and now it is version 2; run its recipe again"),
+        (None, "1", "its gates knew nothing as champion, and now it is version 1; run its recipe again"),
+        ("1", None, "its gates knew version 1 as champion, and now it is nothing; run its recipe again"),
+        ("2", "2", ""),
+        (None, None, ""),
+    ],
+)
+def test_a_candidate_whose_gates_knew_another_champion_is_not_asked_for(
+    house: House, monkeypatch: pytest.MonkeyPatch, compared: str | None, champion: str | None, why: str
+) -> None:
+    monkeypatch.setattr(promotion, "compared_champion", compared_with(compared))
+    if champion is not None:
+        house.aliases(champion)
+    if not why:
+        promotion._refuse_other_champion(house.model, "1", house.settings)
+        return
+    with pytest.raises(PromotionRefused, match=why):
+        promotion._refuse_other_champion(house.model, "1", house.settings)
+
+
+def test_a_candidate_whose_gates_asked_about_no_champion_may_meet_any(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "compared_champion", lambda *_: None)
+    house.aliases("2")
+    promotion._refuse_other_champion(house.model, "1", house.settings)
+
+
+def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2")
+    house.aliases("2", "1")
+
+    def meanwhile(*_: object) -> object:
+        house.aliases("3", "2")
+        return DIGESTS
+
+    monkeypatch.setattr(promotion, "verified_digests", meanwhile)
+    with pytest.raises(PromotionRefused, match="the champion changed meanwhile; nothing was changed, ask again"):
+        house.rollback()
+    assert (house.alias("champion"), house.alias("previous")) == ("3", "2")
+    assert not any(isinstance(entry.event, RolledBack) for entry in house.ledger.entries())
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
+    house.aliases("2", "1")
+    assert house.rollback().version == "1"
+    assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+
+
+def test_whoever_was_taken_off_the_list_while_the_way_back_was_rehearsed_does_not_count(house: House) -> None:
+    entry = house.approved()
+    shorter = policy(**NO_REHEARSAL, models=[house.model], approvers=["bob", "cem"])
+    read = iter([house.policy, shorter])
+    with pytest.raises(PromotionRefused, match="the policy changed since"):
+        promotion.promote(entry.digest, lambda: next(read), house.settings)
+    assert house.alias("champion") is None
+    assert not any(isinstance(found.event, Moving) for found in house.ledger.entries())
+
+
+def test_one_move_that_the_policy_forbids_since_blocks_no_other_model(house: House) -> None:
+    override = {"metrics": ["perplexity"], "approvers": ["ann"], "needed": 1}
+    house.policy = policy(**NO_REHEARSAL, models=["*"], overrides=[override])
+    stuck = house.requested(model="other", overrides=("perplexity",))
+    house.ledger.append(Moving(request=stuck.digest))
+    house.policy = policy(**NO_REHEARSAL, models=["*"])
+    entry = house.approved()
+    states = {e.digest: (s.state, s.why) for e, s in promotion.requests(house.policy, house.settings)}
+    assert states[entry.digest][0] == "approved"
+    assert states[stuck.digest] == ("waiting", "other: the policy lets nobody override a gate on perplexity")
+    assert promotion.expire(house.policy, house.settings) == []
+
+
+def test_a_champion_whose_alias_was_removed_is_no_reason_to_take_the_next_for_the_first(house: House) -> None:
+    assert standing_champion(house.model, house.settings) is None  # nobody ever was
+    house.promoted("2")
+    for model in (house.model, "gone-altogether"):
+        if model != house.model:
+            house.ledger.append(Promoted(request="0" * 64, model=model, version="2", previous=None))
+        with pytest.raises(ModelError, match=rf"{model}: the ledger names version 2 .* no alias champion.* verify"):
+            standing_champion(model, house.settings)
+
+
+@pytest.mark.parametrize("champion", [None, "3"])
+def test_nothing_is_asked_or_moved_while_registry_and_ledger_name_other_champions(
+    house: House, champion: str | None
+) -> None:
+    house.promoted("2")
+    entry = house.approved()
+    if champion is not None:
+        house.aliases(champion)
+    why = f"the ledger names version 2 as champion, the registry {champion or 'none'}: moved by hand"
+    house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
+    with pytest.raises(PromotionRefused, match=why):
+        promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    house.ledger.append(Expired(request=entry.digest, why="so that another is asked for"))
+    with pytest.raises(PromotionRefused, match=why):
+        promotion.request(house.model, house.policy, house.settings)
+    assert house.alias("champion") == champion
+
+
+def test_an_approval_is_void_once_people_said_more_than_the_gates_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = house.approved()
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: False)
+    with pytest.raises(PromotionRefused, match="scorecards came in since it was judged; the approval is void"):
+        promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert house.last() == Expired(request=entry.digest, why="scorecards came in since it was judged")
+    assert house.alias("champion") is None
+    house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
+    monkeypatch.setattr(promotion, "compared_champion", lambda *_: None)
+    with pytest.raises(PromotionRefused, match="scorecards came in since it was judged; run its recipe again"):
+        promotion.request(house.model, house.policy, house.settings)
+
+
+def test_gates_heard_all_until_a_scorecard_says_more(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Store = store_in(tmp_path)
+    sheet = sheet_of(store, 1)
+    (found,) = [store.find("evaluate", "evaluated", evidence.Evaluation)]
+    assert found is not None
+    settings = Settings(**{**vars(home), "store": str(tmp_path / "store")})
+    record = {"evaluation": found.model_dump(mode="json")}
+    monkeypatch.setattr(evidence, "lineage_of", lambda *_: record)
+
+    def hear(told: People) -> None:
+        record["people"] = told.model_dump(mode="json")
+
+    def say(reviewer: str, score: int) -> None:
+        row = card(0, marks(score), marks(3), "tuned").model_copy(update={"row": sheet.rows[0]})
+        add_scorecard(sheet, reviewer, (row,), store, "somebody")
+
+    hear(collect(found, store))
+    assert evidence.heard_all("bank", "1", settings)
+    for reviewer in ("ada", "ben"):
+        say(reviewer, 4)
+        assert not evidence.heard_all("bank", "1", settings)
+        hear(collect(found, store))
+        assert evidence.heard_all("bank", "1", settings)
+    hear(collect(found, store).model_copy(update={"key": "of another time", "parents": ()}))
+    assert evidence.heard_all("bank", "1", settings)  # the same, in other words
+    say("ben", 1)  # a showstopper
+    assert not evidence.heard_all("bank", "1", settings)
+
+
+def test_a_promotion_that_was_killed_is_ended_once_and_one_that_cannot_be_keeps_no_other_from_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    stuck, entry = house.requested(run_id="another"), house.approved()
+    attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "read it")
+    promotion.decide(stuck.digest, attempt, house.policy, house.settings, code=house.code("bob"))
+    assert house.finish() == ([], [])  # decided, and not begun: that is not for a schedule
+    house.ledger.append(Moving(request=stuck.digest))
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "move_aliases", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert house.alias("champion") is None
+
+    errors = iter([DigestMismatch("its files are not those that were evaluated")])
+
+    def changed(*_: object) -> object:
+        for error in errors:  # of the older one
+            raise error
+        return DIGESTS
+
+    monkeypatch.setattr(promotion, "verified_digests", changed)
+    (done,), (why,) = house.finish()
+    assert isinstance(done, Promoted)
+    assert (done.request, done.version) == (entry.digest, house.alias("champion"))
+    assert why.startswith(f"{stuck.digest[:12]}: its move began and cannot be ended: ")
+    assert house.finish() == ([], [])
+
+
+def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2")
+    house.aliases("2", "1")
+    forged = RolledBack(model=house.model, version="1", previous="2", approver="ann", reason="mine", proof=SIGNED)
+    whole = house.ledger.path.read_bytes()
+    house.ledger.append(forged)
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+    house.ledger.path.write_bytes(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "swap_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    (done,), stuck = house.finish()
+    assert (type(done), done.version, stuck) == (RolledBack, "1", [])
+    assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+    assert house.finish() == ([], [])
+
+
+def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: House) -> None:
+    honest = house.approved()
+    house.ledger.append(Moving(request=honest.digest))
+    house.ledger.append(Promoted(request=honest.digest, model=house.model, version="1", previous=None))
+    forged = house.promoted("2")
+    found = {f.subject: (f.holds, f.what) for f in verify(house.policy, house.settings) if "promoted" in f.what}
+    assert found == {
+        "entry 4": (True, f"promoted {house.model} version 1: approved by ann"),
+        f"entry {forged.number}": (False, f"promoted {house.model} version 2: its move never began"),
+    }
