@@ -169,7 +169,11 @@ STAGES: dict[str, Stage] = {
     "record": Stage(("tasks.register.record", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
     "judge": Stage(("tasks.judge", "tasks.evaluate.noise", "tasks.evaluate.statistics"), ("numpy", "scipy")),
     "report": Stage(("tasks.report",), ("matplotlib", "jinja2")),
-    "register": Stage(("tasks.register.candidate", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
+    "register": Stage(
+        ("tasks.register.candidate", "tasks.register.submission", "tasks.register.runs", *_LOOKS),
+        ("mlflow",),
+        retries=2,
+    ),
 }
 
 

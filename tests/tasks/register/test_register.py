@@ -24,6 +24,7 @@ from tasks.register import Judged, at_work, open_run, record_run, register_candi
 from tasks.register.candidate import DECISION_TAG, verdict_folder
 from tasks.register.load import Answerer, load_answerer, main
 from tasks.register.runs import KEY_TAG, client
+from tasks.register.submission import submitted
 from tasks.results import (
     Adapter,
     Answers,
@@ -37,6 +38,7 @@ from tasks.results import (
     Verdict,
 )
 from tasks.rows import read_rows
+from tasks.stages import STAGES
 from tasks.train.model import load_tokenizer
 from tests.builders import LORA, MODEL, QUANTIZATION
 from tests.tasks.evaluate.made import make
@@ -474,6 +476,10 @@ def test_whoever_trains_and_judges_stands_beside_the_verdict_and_never_drops_out
     assert _submission(house, recorded) == {"started_by": everybody, "recipe_origin": "outside"}
     found = submission_of("submitted-candidates", "1", house.settings)  # whatever the tags say
     assert (found.started_by, found.recipe_origin) == (tuple(everybody), "outside")
+
+
+def test_a_registration_is_done_anew_when_what_it_says_of_whose_run_it_is_changes() -> None:
+    assert submitted.__module__ in STAGES["register"].modules
 
 
 def test_what_was_decided_on_keeps_whose_run_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
