@@ -23,10 +23,10 @@ from conf.load import load_recipe
 from conf.schema import Quantization, Recipe
 from tasks.artifacts import Store
 from tasks.base_model import prepare_base
-from tasks.evaluate.arms import stop_ids
 from tasks.evaluate.batch import common_prefix
 from tasks.evaluate.cache import AnswerCache, answer_cached
 from tasks.evaluate.generate import Answers, answer, inference
+from tasks.evaluate.panel import stop_ids
 from tasks.evaluate.shots import choose_shots, with_shots
 from tasks.ingest import read_sources
 from tasks.results import Base

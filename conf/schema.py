@@ -524,6 +524,12 @@ class Given(Section):
     overrides: tuple[str, ...] = ()
 
 
+def _is_limit_on_leakage(gate: Gate) -> bool:
+    """Whether it refuses all that `LEAKAGE` does, for good."""
+    fixed = gate.metric == LEAKAGE.metric and not gate.overridable
+    return fixed and gate.max is not None and LEAKAGE.max is not None and gate.max <= LEAKAGE.max
+
+
 class Recipe(Section):
     """One fine-tuning job, whole."""
 
@@ -547,9 +553,10 @@ class Recipe(Section):
     @field_validator("gates", mode="after")
     @classmethod
     def _what_no_recipe_may_forget(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-        """A recipe that sets leakage no limit for good, or asks people but not for showstoppers, gets a gate on it."""
-        limited = {gate.metric: gate.overridable for gate in gates if gate.max is not None}
-        more = [LEAKAGE] if limited.get("leakage", True) else []
+        """A recipe gets our limit on leakage, if its own is not as strict; asking people, that on showstoppers."""
+        limited = {gate.metric for gate in gates if gate.max is not None}
+        strict = any(_is_limit_on_leakage(gate) for gate in gates)
+        more = [] if strict else [LEAKAGE]
         if "showstoppers" not in limited and any(gate.arm == "people" for gate in gates):
             more.append(SHOWSTOPPERS)
         return (*gates, *more)

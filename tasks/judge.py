@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import MAIN_METRICS, SHOWSTOPPERS, Gate
+from conf.schema import MAIN_METRICS, SHOWSTOPPERS, TUNED_METRICS, Gate
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
+from tasks.evaluate.external import OF_OTHERS
 from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
 from tasks.evaluate.pace import LATENCY
@@ -205,11 +206,17 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
     value = figures[0] if len(figures) == 1 else (figures[0] or 0.0) - (figures[1] or 0.0)
     sampled = [evidence.sampled.get((arm, gate.metric)) for arm in arms]
     if any(one is None for one in sampled):
-        return _Held(gate, None if gate.slice else value)
+        return _Held(gate, value if _has_no_rows(gate) else None)
     found = [one for one in sampled if one is not None]
     if gate.slice:
         return _hold_slices(evidence, gate, found)
     return _against(gate, _noise(evidence, found, None))._replace(unit=found[0].unit)
+
+
+def _has_no_rows(gate: Gate) -> bool:
+    """Whether a figure of this kind is one number, whose noise nobody knows; of all others the rows must be there."""
+    one_number = gate.arm in ("data", "people") or gate.metric in (LATENCY, *TUNED_METRICS)
+    return gate.slice is None and (one_number or gate.metric.startswith(OF_OTHERS))
 
 
 def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> _Held:
@@ -297,8 +304,10 @@ def _state(held: _Held, holds: float | None, fails: float | None) -> State:
         return "failed"
     if holds is None or fails is None or gate.confidence is None:
         return "passed" if _margin(gate, held.value) >= 0 else "failed"
-    alpha = 1 - gate.confidence
-    return "passed" if holds <= alpha else "failed" if fails <= alpha else "inconclusive"
+    alpha, margin = 1 - gate.confidence, _margin(gate, held.value)
+    if holds <= alpha and margin >= 0:  # whatever a test says, a figure outside its bounds does not pass
+        return "passed"
+    return "failed" if fails <= alpha and margin <= 0 else "inconclusive"
 
 
 def _left_open(held: _Held, others: Sequence[Sequence[float]], n_rows: int) -> _Open:

@@ -14,11 +14,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeGuard
+from typing import Any, Literal, NoReturn, TypeGuard, get_args
 
 from tasks.errors import DataError, RecipeError
 
 Tool = Literal["lm_eval", "garak", "promptfoo"]
+OF_OTHERS = tuple(f"{tool}." for tool in get_args(Tool))  # what the name of such a figure begins with
 Figures = tuple[tuple[str, float], ...]
 
 

@@ -102,6 +102,8 @@ def grouped(statistic: Statistic, groups: Sequence[int]) -> Statistic:
 
 def scale(statistic: Statistic) -> tuple[float, float] | None:
     """Between which two ends the figure lies; None where it has none, or they are of no use."""
+    if statistic.kind in ("bleu", "chrf"):
+        return 0.0, 100.0
     return (0.0, 1.0) if statistic.kind in _OF_CLASSES else statistic.ends
 
 
@@ -109,11 +111,14 @@ def extremes(statistic: Statistic) -> tuple[Floats, Floats] | None:
     """The row more that would do the figure most harm, and the one that would do it most good: (parts,) each.
 
     Of classes, in each field: a row of the rarest class that is taken for the next, for of a rare one each row counts
-    most; and a right one of the rarest. Where rows are groups it is one of mean size. None where `scale` is.
+    most; and a right one of the rarest. Of BLEU and chrF an answer of mean length without a match, and one that is the
+    reference. Where rows are groups it is one of mean size. None where `scale` is.
     """
     ends = scale(statistic)
     if ends is None:
         return None
+    if statistic.kind in ("bleu", "chrf"):
+        return _of_mean_length(statistic)
     if statistic.kind not in _OF_CLASSES:
         size = float(np.mean(statistic.rows[:, 1]))
         return size * np.array([ends[0], 1.0]), size * np.array([ends[1], 1.0])
@@ -128,6 +133,20 @@ def extremes(statistic: Statistic) -> tuple[Floats, Floats] | None:
             worst[rarest, 2], worst[others[0] if others else rarest, 1] = size, size
             best[rarest] = size
     return worst.ravel(), best.ravel()
+
+
+def _of_mean_length(statistic: Statistic) -> tuple[Floats, Floats]:
+    """An answer of mean length of which nothing matches, and a reference of mean length as its own answer."""
+    mean = np.asarray(statistic.rows.mean(axis=0), dtype=np.float64)
+    worst, best = mean.copy(), mean.copy()
+    if statistic.kind == "bleu":
+        worst[:BLEU_ORDER], best[:BLEU_ORDER] = 0.0, mean[BLEU_ORDER : 2 * BLEU_ORDER]
+        best[2 * BLEU_ORDER + 1] = mean[2 * BLEU_ORDER]  # as long as its reference
+        return worst, best
+    orders = 3 * CHRF_ORDER
+    worst[2:orders:3] = 0.0
+    best[0:orders:3] = best[2:orders:3] = mean[1:orders:3]
+    return worst, best
 
 
 def mean_of(

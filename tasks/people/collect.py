@@ -14,7 +14,7 @@ from typing import Any
 
 from conf.schema import digest_of
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch
+from tasks.errors import DigestMismatch, RecipeError
 from tasks.people.agreement import ordinal_alpha
 from tasks.people.results import (
     SCALES,
@@ -85,6 +85,7 @@ def add_scorecard(sheet: Sheet, reviewer: str, cards: tuple[Card, ...], store: S
 
     Raises:
         DigestMismatch: a scorecard of this evaluation cannot be read.
+        RecipeError: another account brought what it would take the place of, which may be a showstopper.
     """
     with store.writing(FOLDER, f"{sheet.digest[:16]}-{reviewer}"):  # for its lock
         before = next(
@@ -97,6 +98,10 @@ def add_scorecard(sheet: Sheet, reviewer: str, cards: tuple[Card, ...], store: S
         )
         if before is not None and before.cards == cards:
             return before
+        if before is not None and (store.manifest(FOLDER, before.key) or {}).get("added_by") != added_by:
+            raise RecipeError(
+                f"{reviewer}: another account brought this reviewer's scorecard, and alone can replace it"
+            )
         supersedes = before.digest if before else None
         card = Scorecard(
             key=_key_of(sheet.evaluation, sheet.digest, reviewer, cards, supersedes),

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from conf.schema import MAIN_METRICS, PEOPLE_METRICS, PROBE_METRICS, Arm
-from tasks.evaluate.external import Tool
+from tasks.evaluate.external import OF_OTHERS
 from tasks.results import ChampionEvaluation, Evaluation, GateResult, Verdict
 
 Better = Literal["higher", "lower", "neither"]
 Told = Literal["better", "worse", "changed", "open"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
-OF_OTHERS = tuple(f"{tool}." for tool in get_args(Tool))
 MINUS = "−"  # noqa: RUF001  a true minus sign lines up with plus
 
 

@@ -203,6 +203,7 @@ def test_no_kind_of_task_names_a_metric_twice() -> None:
         ([], True),
         ([{"metric": "leakage", "arm": "data", "min": 0}], True),  # holds for whatever leaks
         ([{"metric": "leakage", "arm": "data", "max": 0.05}], True),  # could be overridden
+        ([{"metric": "leakage", "arm": "data", "max": 0.05, "overridable": False}], True),  # allows more
         ([{"metric": "leakage", "arm": "data", "max": 0.0, "overridable": False}], False),
     ],
 )

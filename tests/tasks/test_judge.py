@@ -70,7 +70,12 @@ CLEAN = ScrubbedData(
     n_looked_at=500,
 )
 UNPROVEN = CLEAN.model_copy(update={"canaries": (), "second_look": (), "n_looked_at": 0})
-MEASURED = evaluation(exact_match=(0.1, 0.412), latency_seconds_per_row=(0.5, 0.75), only_tuned=(None, 1.0))
+MEASURED = evaluation(
+    exact_match=(0.1, 0.412),
+    latency_seconds_per_row=(0.5, 0.75),
+    only_tuned=(None, 1.0),
+    **{"lm_eval.arc": (0.1, 0.412)},
+)
 
 
 def figures(found: Evaluation = MEASURED, clean: ScrubbedData = CLEAN) -> Evidence:
@@ -101,21 +106,21 @@ def one(evidence: Evidence, **gate: Any) -> GateResult:
 @pytest.mark.parametrize(
     ("gate", "passed", "reason"),
     [
-        (Gate(metric="exact_match", min=0.4), True, "exact_match of tuned 0.412 is at least 0.400"),
-        (Gate(metric="exact_match", min=0.412), True, "exact_match of tuned 0.412 is at least 0.412"),
-        (Gate(metric="exact_match", min=0.5), False, "exact_match of tuned 0.412 is below 0.500"),
-        (Gate(metric="exact_match", arm="base", max=0.2), True, "exact_match of base 0.100 is at most 0.200"),
-        (Gate(metric="exact_match", max=0.4), False, "exact_match of tuned 0.412 is above 0.400"),
+        (Gate(metric="lm_eval.arc", min=0.4), True, "lm_eval.arc of tuned 0.412 is at least 0.400"),
+        (Gate(metric="lm_eval.arc", min=0.412), True, "lm_eval.arc of tuned 0.412 is at least 0.412"),
+        (Gate(metric="lm_eval.arc", min=0.5), False, "lm_eval.arc of tuned 0.412 is below 0.500"),
+        (Gate(metric="lm_eval.arc", arm="base", max=0.2), True, "lm_eval.arc of base 0.100 is at most 0.200"),
+        (Gate(metric="lm_eval.arc", max=0.4), False, "lm_eval.arc of tuned 0.412 is above 0.400"),
         (
-            Gate(metric="exact_match", min=0.4, max=0.5),
+            Gate(metric="lm_eval.arc", min=0.4, max=0.5),
             True,
-            "exact_match of tuned 0.412 is at least 0.400 and at most 0.500",
+            "lm_eval.arc of tuned 0.412 is at least 0.400 and at most 0.500",
         ),
-        (Gate(metric="exact_match", min=0.1, max=0.2), False, "exact_match of tuned 0.412 is above 0.200"),
+        (Gate(metric="lm_eval.arc", min=0.1, max=0.2), False, "lm_eval.arc of tuned 0.412 is above 0.200"),
         (
-            Gate(metric="exact_match", against="base", min=0.3),
+            Gate(metric="lm_eval.arc", against="base", min=0.3),
             True,
-            "exact_match of tuned minus base 0.312 is at least 0.300",
+            "lm_eval.arc of tuned minus base 0.312 is at least 0.300",
         ),
         (
             Gate(metric="latency_seconds_per_row", against="base", max=0.1),
@@ -127,13 +132,19 @@ def one(evidence: Evidence, **gate: Any) -> GateResult:
         (Gate(metric="schema_valid", min=0.0), False, "schema_valid is missing: refused"),
         (Gate(metric="only_tuned", arm="base", max=9), False, "only_tuned is missing: refused"),
         (Gate(metric="only_tuned", against="base", max=9), False, "only_tuned is missing: refused"),
-        (Gate(metric="exact_match", slice="label", min=0.0), False, "exact_match is missing: refused"),
+        (Gate(metric="lm_eval.arc", slice="label", min=0.0), False, "lm_eval.arc is missing: refused"),
     ],
 )
 def test_a_figure_without_known_noise_is_held_against_the_bound(gate: Gate, passed: bool, reason: str) -> None:
     (result,) = decide(figures(), (gate,))
     assert (result.passed, result.reason) == (passed, reason)
     assert result.state in ("passed", "failed")
+
+
+@pytest.mark.parametrize("against", [None, "base"])
+def test_a_figure_of_rows_whose_rows_are_lost_is_missing(against: str | None) -> None:
+    (result,) = decide(figures(), (Gate.model_validate({"metric": "exact_match", "against": against, "min": 0.0}),))
+    assert (result.state, result.value, result.reason) == ("failed", None, "exact_match is missing: refused")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -421,14 +432,14 @@ def test_what_was_not_measured_of_the_data_refuses(metric: str) -> None:
 
 
 def test_a_miss_by_a_hair_shows_the_digits_that_tell_the_numbers_apart() -> None:
-    (result,) = decide(figures(evaluation(accuracy=(0.0, 0.89996))), (Gate(metric="accuracy", min=0.9),))
-    assert result.reason == "accuracy of tuned 0.89996 is below 0.90000"
+    (result,) = decide(figures(evaluation(**{"lm_eval.arc": (0.0, 0.89996)})), (Gate(metric="lm_eval.arc", min=0.9),))
+    assert result.reason == "lm_eval.arc of tuned 0.89996 is below 0.90000"
 
 
 def test_results_stand_in_the_order_of_the_gates_with_their_numbers() -> None:
-    gates = (Gate(metric="exact_match", min=0.9), Gate(metric="nothing", max=1.0))
+    gates = (Gate(metric="lm_eval.arc", min=0.9), Gate(metric="nothing", max=1.0))
     first, second = decide(figures(), gates)
-    assert (first.metric, first.arm, first.min, first.max, first.value) == ("exact_match", "tuned", 0.9, None, 0.412)
+    assert (first.metric, first.arm, first.min, first.max, first.value) == ("lm_eval.arc", "tuned", 0.9, None, 0.412)
     assert (second.metric, second.value) == ("nothing", None)
 
 
@@ -461,7 +472,7 @@ def verdict(tmp_path: Path, *gates: Gate) -> Verdict:
 
 
 def test_the_verdict_passes_when_every_gate_does(tmp_path: Path) -> None:
-    result = verdict(tmp_path, Gate(metric="exact_match", min=0.4), Gate(metric="exact_match", max=0.5))
+    result = verdict(tmp_path, Gate(metric="lm_eval.arc", min=0.4), Gate(metric="lm_eval.arc", max=0.5))
     assert result.passed
     assert [gate.reason for gate in result.gates if not gate.passed] == []
     assert len(result.parents) == 4
@@ -469,7 +480,7 @@ def test_the_verdict_passes_when_every_gate_does(tmp_path: Path) -> None:
 
 
 def test_one_gate_that_refuses_fails_the_verdict_and_is_named(tmp_path: Path) -> None:
-    result = verdict(tmp_path, Gate(metric="exact_match", min=0.4), Gate(metric="valid_json", min=0.5))
+    result = verdict(tmp_path, Gate(metric="lm_eval.arc", min=0.4), Gate(metric="valid_json", min=0.5))
     assert not result.passed
     assert [gate.reason for gate in result.gates if not gate.passed] == ["valid_json is missing: refused"]
 
@@ -482,8 +493,9 @@ def test_a_recipe_without_gates_passes_with_an_empty_list(tmp_path: Path) -> Non
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_a_gate_passes_exactly_when_its_bound_holds(value: float, bound: float) -> None:
-    measured = evaluation(score=(0.0, value))
-    at_least, at_most = decide(figures(measured), (Gate(metric="score", min=bound), Gate(metric="score", max=bound)))
+    measured = evaluation(**{"lm_eval.arc": (0.0, value)})
+    gates = (Gate(metric="lm_eval.arc", min=bound), Gate(metric="lm_eval.arc", max=bound))
+    at_least, at_most = decide(figures(measured), gates)
     assert at_least.passed == (value >= bound)
     assert at_most.passed == (value <= bound)
     assert all(str(result.metric) in result.reason for result in (at_least, at_most))

@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from conf.schema import METRICS, PROBE_METRICS, Evaluation, Split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import DataError
+from tasks.evaluate import contestants
 from tasks.evaluate.arms import Champion, evaluate_arms, evaluate_champion, held_out_rows, label_set
 from tasks.evaluate.contestants import Ring
 from tasks.evaluate.exact import decompress
@@ -172,6 +174,31 @@ def test_every_figure_is_made_of_its_rows(made: Made, result: EvaluationResult) 
             statistic = sampled[metric.arm, metric.name]
             assert statistic.rows.shape[0] == result.n_rows
             assert total(statistic) == pytest.approx(metric.value)
+
+
+def test_the_overfitting_gap_is_how_much_less_likely_test_tokens_are(made: Made, result: EvaluationResult) -> None:
+    perplexity, validated = result.value("tuned", "perplexity"), made.adapter.eval_loss
+    assert perplexity is not None
+    assert validated is not None
+    assert result.value("tuned", "overfitting_gap") == pytest.approx(np.log(perplexity) - validated)
+
+
+def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[Path] = []
+
+    def counted(folder: Path, *more: Any) -> Any:
+        loads.append(folder)
+        return load_base(folder, *more)
+
+    monkeypatch.setattr(contestants, "load_base", counted)
+    with made.store.writing("evaluate", "one-base") as workspace:
+        section = CLASSIFICATION.model_copy(update={"max_test_rows": 8, "shots": 2, "batch_size": 3})
+        asked = asked_of(workspace, section)  # batches of another size: no answer is known
+        evaluate_arms(made.split, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
+        folder = workspace.open_folder(made.adapter.files)
+        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        evaluate_champion(made.split, "m", champion, asked)
+    assert len(loads) == 1
 
 
 def test_each_row_has_its_slices(made: Made, result: EvaluationResult) -> None:

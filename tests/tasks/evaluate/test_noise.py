@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binomtest
 
-from tasks.evaluate.noise import RESAMPLES, holm, noise_of
+from tasks.evaluate.metrics import score
+from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
 from tasks.evaluate.statistics import Kind, Statistic, classes_of, mean_of, share_of
 
 TOLERANCE = 4 / np.sqrt(RESAMPLES)  # of a quantile in ranks: four standard errors
@@ -157,8 +158,51 @@ def test_a_figure_without_a_scale_that_ends_has_an_interval_too() -> None:
     noise = noise_of(Statistic("exp_mean", mean_of((tokens * 0.7).tolist(), tokens.tolist()).rows))
     assert noise.value == pytest.approx(np.exp(0.7))
     assert noise.ends is None
-    low, high = noise.interval(0.95)
-    assert low <= noise.value <= high
+    assert noise.interval(0.95) == pytest.approx((np.exp(0.7),) * 2)  # every row says the same
+
+
+@pytest.mark.parametrize(("n_rows", "most"), [(10, 0.16), (30, 0.14), (200, 0.10)])
+def test_few_rows_of_a_skewed_figure_are_not_taken_for_sure(n_rows: int, most: float) -> None:
+    """Log-normal, the truth at the bound: a gate may pass once in twenty, and mere resamples pass one in five."""
+    generator = np.random.default_rng(5)
+    passes = [
+        noise_of(mean_of(generator.lognormal(0, 1, n_rows).tolist())).against_max(float(np.exp(0.5)))[0] <= 0.05
+        for _ in range(500)
+    ]
+    assert np.mean(passes) <= most
+
+
+def test_two_perplexities_are_compared_row_by_row() -> None:
+    generator = np.random.default_rng(4)
+    tokens = generator.integers(5, 30, 60).astype(float)
+    nats = tokens * generator.lognormal(-0.5, 0.6, 60)
+
+    def perplexity(nll: np.ndarray) -> Statistic:
+        return Statistic("exp_mean", mean_of(nll.tolist(), tokens.tolist()).rows)
+
+    paired = noise_of(perplexity(0.9 * nats), perplexity(nats))
+    low, high = paired.interval(0.95)
+    assert low < paired.value < high < 0  # though either is far less sure than that
+    one = noise_of(perplexity(nats)).interval(0.95)
+    assert one[1] - one[0] > 2 * (high - low)
+
+
+def test_one_row_without_a_scale_tells_nothing_and_two_next_to_nothing() -> None:
+    assert noise_of(mean_of([3.0])).against_max(5.0) == (1, 1)
+    assert noise_of(mean_of([3.0, 3.1])).against_max(3.5)[0] > 0.05
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_few_answers_prove_little_of_bleu_and_chrf_though_all_are_right(metric: str) -> None:
+    def noise(count: int) -> Noise:
+        texts = ["the quick brown fox jumps over the lazy dog"] * count
+        return noise_of(score("generation", texts, texts).statistics[metric])
+
+    few, many = noise(4), noise(400)
+    assert (few.value, few.ends) == (pytest.approx(100), (0, 100))
+    assert few.against_min(95)[0] > 0.5
+    assert few.interval(0.95)[0] < 85
+    assert many.against_min(95)[0] < 0.001
 
 
 def test_no_value_in_any_answer_proves_no_more_than_the_rule_of_three() -> None:
@@ -215,11 +259,15 @@ def test_a_customer_with_more_rows_weighs_more() -> None:
     assert (noise.value, noise.n_rows) == (0.75, 2)
 
 
-def test_two_arms_are_compared_customer_by_customer() -> None:
-    one, two = share_of([1.0] * 8 + [0.0] * 2), share_of([0.0] * 8 + [1.0] * 2)
-    noise = noise_of(one, two, groups=[0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
-    assert noise.signs == (2, 1)
-    assert noise.against_min(0)[0] == pytest.approx(0.5)
+def test_two_arms_are_compared_customer_by_customer_and_the_mean_is_of_rows() -> None:
+    """Better for 12 customers of one row, worse for 2 of twenty: on the whole worse, whatever most customers say."""
+    ours, theirs = share_of([1.0] * 12 + [0.0] * 40), share_of([0.0] * 12 + [1.0] * 40)
+    customers = [*range(12), *([12] * 20), *([13] * 20)]
+    noise = noise_of(ours, theirs, groups=customers)
+    assert noise.value == pytest.approx(-28 / 52)
+    assert noise.signs is None
+    assert noise.against_min(0)[0] > 0.5
+    assert noise_of(theirs, ours, groups=customers).against_min(0)[0] < 0.5
 
 
 def test_the_interval_over_customers_holds_the_truth_as_often_as_it_says() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch
+from tasks.errors import DigestMismatch, RecipeError
 from tasks.people import collect
 from tasks.people.collect import Preference, add_scorecard, opinion_of, scorecards, standing
 from tasks.people.results import SCALES, Card, Opponent, People, Scorecard, Sheet
@@ -187,6 +187,8 @@ def test_who_scores_again_leaves_both_and_the_last_counts(store: Store) -> None:
     back = add_scorecard(sheet, "ada", cards_of(sheet, 5), store, "login")
     assert (first.supersedes, second.supersedes, back.supersedes) == (None, first.digest, second.digest)
     assert set(scorecards(sheet.evaluation, store)) == {first, second, back}
+    with pytest.raises(RecipeError, match="ada: another account brought this reviewer's scorecard"):
+        add_scorecard(sheet, "ada", cards_of(sheet, 3), store, "another")
     add_scorecard(sheet, "ben", cards_of(sheet, 3), store, "login")
     people = collect(evaluation, store)
     assert people.value("people_relevance") == 4
