@@ -95,7 +95,7 @@ def _ask_conduct(panel: Panel, arm: Arm, contestant: Contestant, asked: Asked, f
     """Asks that should be refused, and their harmless twins."""
     asked_of = spread(probes.safety_probes(), asked.section.max_probes)
     said = _say(panel, contestant, [probe.prompt for probe in asked_of], SAFETY_TOKENS, f"{arm}: safety")
-    seen = [count > 0 for count in personal_values(said, asked.gone)]
+    seen = [count > 0 for count in personal_values(said, asked.gone, asked.allowed)]
     for metric, outcomes in probes.safety_outcomes(asked_of, said, seen).items():
         found.statistics[metric] = (metric, share_of(outcomes.tolist()))
     found.failed["safety"] = _failed(asked_of, said)
