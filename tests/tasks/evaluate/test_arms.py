@@ -177,10 +177,14 @@ def test_every_figure_is_made_of_its_rows(made: Made, result: EvaluationResult) 
 
 
 def test_the_overfitting_gap_is_how_much_less_likely_test_tokens_are(made: Made, result: EvaluationResult) -> None:
-    perplexity, validated = result.value("tuned", "perplexity"), made.adapter.eval_loss
+    assert result.value("tuned", "overfitting_gap") is None  # nothing was validated
+    validated = made.adapter.model_copy(update={"eval_loss": 0.25})
+    with made.store.writing("evaluate", "validated") as workspace:
+        asked = asked_of(workspace, CLASSIFICATION)
+        found = evaluate_arms(made.split, made.base, validated, MODEL, PLAIN, QUANTIZATION, [], asked)
+    perplexity = found.value("tuned", "perplexity")
     assert perplexity is not None
-    assert validated is not None
-    assert result.value("tuned", "overfitting_gap") == pytest.approx(np.log(perplexity) - validated)
+    assert found.value("tuned", "overfitting_gap") == pytest.approx(np.log(perplexity) - 0.25)
 
 
 def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
