@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from conf.settings import PROJECT
-from tasks.ledger import Ledger, Requested
+from tasks.ledger import Ledger, Refused, Requested
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port, platform
 from tests.waiting import wait_for
@@ -297,10 +297,60 @@ def test_the_team_is_told_of_requests_decisions_and_failures(
     wait_for(lambda: listener.has_heard("the request for tiny expired"))
 
 
-def test_a_forged_state_promotes_nothing(server: Platform, place: Place, waiting: str) -> None:
-    forged = {"state": {"type": "COMPLETED", "message": "approved, honestly"}, "force": True}
-    server.api.post(f"/flow_runs/{waiting}/set_state", json=forged).raise_for_status()
-    assert server.state(waiting)["type"] == "COMPLETED"
-    time.sleep(5)  # two looks of the worker at its queue
+@pytest.fixture(scope="module")
+def asking(server: Platform, place: Place) -> str:
+    """A run that waits for a person over a candidate of its own."""
+    before = server.runs("promote")
+    place.command("enroll", "first-approver")
+    server.start("retrain/retrain", recipe="tiny", overrides=["training.seed=5"])
+    wait_for(lambda: bool(set(server.runs("promote", "Suspended")) - set(before)))
+    (run,) = set(server.runs("promote", "Suspended")) - set(before)
+    return run
+
+
+def forge_resumption(server: Platform, run: str) -> dict[str, Any]:
+    """Send a suspended run on by force, past its form; returns the state that it comes to."""
+    before = server.state(run)
+    assert before["name"] == "Suspended"
+    forged = {"state": {"type": "SCHEDULED", "name": "Resuming"}, "force": True}
+    server.api.post(f"/flow_runs/{run}/set_state", json=forged).raise_for_status()
+    wait_for(lambda: server.state(run)["id"] != before["id"], seconds=30)
+    return server.wait_for_state(run, "Suspended", "Completed", "Failed", "Crashed")
+
+
+def test_a_forged_resumption_without_a_form_promotes_nothing_and_asks_again(
+    server: Platform, place: Place, asking: str
+) -> None:
+    state = forge_resumption(server, asking)
+    assert (state["name"], state["state_details"]["pause_key"]) == ("Suspended", "decision-1")
+    wait_for(lambda: "not counted, asked again: resumed without a form" in server.log(asking), seconds=30)
+    promoted_nothing(place)
+
+
+def test_a_forged_resumption_with_a_form_written_by_hand_is_judged_as_any_form(
+    server: Platform, place: Place, asking: str
+) -> None:
+    asked = json.loads(place.command("promote", "tiny", "--json").stdout)
+    assert asked["event"]["attempt"] == asking
+    form = {
+        "decision": "approve",
+        "approver": "first-approver",
+        "candidate": asked["event"]["digests"]["adapter"][:12],
+        "reason": "approved, honestly",
+        "code": "000000",
+    }
+    number = int(server.state(asking)["state_details"]["pause_key"].removeprefix("decision-"))
+    by_hand = {"key": f"suspended-decision-{number}-response", "value": json.dumps(form)}
+    server.api.post(f"/flow_runs/{asking}/input", json=by_hand).raise_for_status()
+    state = forge_resumption(server, asking)
+    assert (state["name"], state["state_details"]["pause_key"]) == ("Suspended", f"decision-{number + 1}")
+    wait_for(lambda: any("wrong code" in line for line in server.log(asking)), seconds=30)
+    events = [entry.event for entry in Ledger(place.home / "ledger.jsonl").entries()]
+    (refused,) = [e for e in events if isinstance(e, Refused) and e.attempt == f"{asking}/{number}"]
+    assert (refused.claimed, refused.why) == ("first-approver", "wrong code or key")
+    promoted_nothing(place)
+
+
+def promoted_nothing(place: Place) -> None:
     assert place.alias("champion") is None
     assert '"kind": "promoted"' not in (place.home / "ledger.jsonl").read_text()
