@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 
-from conf.settings import PROJECT
+from conf.settings import BEAT, PROJECT
 from tasks.ledger import Ledger, Refused, Requested
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port, platform
@@ -101,9 +101,17 @@ def waiting(server: Platform) -> str:
 
 def test_what_is_up_stays_up_when_it_is_asked_for_again(server: Platform) -> None:
     before = {process.pid for process in server.processes()}
+    ours = server.api.get("/work_pools/gpu").json()["base_job_template"]
+    bare = {"job_configuration": {"name": "{{ name }}"}, "variables": {"properties": {"name": {"type": "string"}}}}
+    made_by_a_worker = {"concurrency_limit": None, "base_job_template": bare}
+    server.api.patch("/work_pools/gpu", json=made_by_a_worker).raise_for_status()
     again = server.up()
     assert (again["prefect_ui"], again["mlflow"]) == (server.ui, server.mlflow)
     assert before <= {process.pid for process in server.processes()}
+    pool = server.api.get("/work_pools/gpu").json()
+    assert pool["concurrency_limit"] == 1
+    assert pool["base_job_template"]["variables"]["properties"]["env"]["default"] == BEAT
+    server.api.patch("/work_pools/gpu", json={"base_job_template": ours}).raise_for_status()
 
 
 def test_all_of_it_listens_on_loopback_alone(server: Platform) -> None:
@@ -211,6 +219,22 @@ def test_one_gpu_trains_one_run_and_a_killed_worker_frees_it(server: Platform, w
     server.up()  # starts the worker again, and nothing else
     assert server.wait_for_state(second, "Completed", "Failed", "Crashed")["name"] == "Completed"
     assert server.state(waiting)["name"] == "Suspended"
+
+
+def test_a_worker_that_is_killed_before_its_run_begins_frees_the_gpu(server: Platform) -> None:
+    first = server.start("finetune/finetune", recipe="tiny", overrides=ENDLESS)
+    wait_for(lambda: server.state(first)["type"] != "SCHEDULED")
+    while killed := server.processes("worker-gpu"):  # again, for a run that it has just started
+        for process in killed:
+            process.kill()
+    end = time.monotonic() + NOTICED_SECONDS
+    second = server.start("finetune/finetune", recipe="tiny")
+    server.up()  # the worker again, with its pool's only place still taken
+    assert (server.state(first)["type"], server.state(second)["type"]) == ("PENDING", "SCHEDULED")
+    server.wait_for_state(first, "Crashed", seconds=end - time.monotonic())
+    print(f"noticed after {NOTICED_SECONDS - end + time.monotonic():.0f} s")  # noqa: T201
+    assert "Not begun" in server.state(first)["message"]
+    assert server.wait_for_state(second, "Completed", "Failed", "Crashed")["name"] == "Completed"
 
 
 def trainers(server: Platform) -> list[psutil.Process]:
