@@ -187,6 +187,26 @@ def test_a_refused_gate_fails_the_run_and_asks_nobody(server: Platform, waiting:
     assert server.runs("promote", "Suspended") == [waiting]
 
 
+def test_the_schedule_of_retrain_fires_with_its_recipe(server: Platform) -> None:
+    begun = ("Pending", "Submitting", "Running", "Failed", "Completed", "Crashed")
+    before = server.runs("retrain", *begun)
+    deployment = server.deployment("retrain/retrain")
+    (schedule,) = deployment["schedules"]
+    assert schedule["active"] is False
+    address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    server.api.patch(address, json={"active": True, "schedule": {"interval": 20}}).raise_for_status()
+    wait_for(lambda: len(server.runs("retrain", *begun)) > len(before))
+    server.api.patch(address, json={"active": False}).raise_for_status()
+    run = server.runs("retrain", *begun)[0]
+    found = server.api.get(f"/flow_runs/{run}").json()
+    assert found["auto_scheduled"] is True
+    assert found["parameters"] == {"recipe": "strict"}  # the first there is: there is no demo
+    state = server.wait_for_state(run, "Failed", "Completed", "Crashed", seconds=600)
+    assert state["name"] == "Failed"
+    assert "perplexity" in state["message"]  # the gate that nothing passes: it came to the end of the recipe
+    wait_for(lambda: not server.runs("retrain", *begun[:3]))  # a second one may have begun
+
+
 def test_a_schedule_fires_and_is_still_on_after_the_next_up(server: Platform) -> None:
     deployment = server.deployment("reconcile/reconcile")
     (schedule,) = deployment["schedules"]
