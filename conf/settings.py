@@ -31,6 +31,10 @@ QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
 }
 
+# Seconds between two signs of life of a flow run. The server crashes a run that misses two of them (automations.yaml),
+# and Prefect's own default is 180. The runs of a worker get it by their pool's template (deployments/pools).
+BEAT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+
 # One transaction for many task runs: one each, as is the default, and other requests meet a locked SQLite and wait for
 # seconds before they try again.
 BATCHED = {
@@ -145,6 +149,7 @@ def environment(current: Settings) -> dict[str, str]:
     return {
         **QUIET,
         **BATCHED,
+        **BEAT,
         "TUNEGATE_HOME": str(current.home),
         "TUNEGATE_CONF": str(current.conf),
         "PREFECT_HOME": str(current.home / "prefect"),

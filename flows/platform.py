@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from conf.load import recipe_names
 from conf.schema import digest_of
-from conf.settings import PROJECT, Settings, environment, inherited, use_server, without_password
+from conf.settings import BEAT, PROJECT, Settings, environment, inherited, use_server, without_password
 from tasks.artifacts import private_folder, write_atomically
 from tasks.errors import TunegateError
 from tasks.results import Frozen
@@ -55,9 +55,6 @@ DEPLOYMENTS = PROJECT / "deployments"
 SERVER = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # nine processes that nothing here needs
-}
-WORKER = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 
 Say = Callable[[str], None]
@@ -200,7 +197,7 @@ def _start(current: Settings, name: str, tool: str, *arguments: str, **more: str
 
 
 def _variables(current: Settings, **more: str) -> dict[str, str]:
-    ours = {**environment(current), **SERVER, **WORKER}
+    ours = {**environment(current), **SERVER}
     # what the operator set holds, but for the silence that the command line keeps for itself
     return {**ours, **inherited(), "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO", MARK: str(current.home), **more}
 
@@ -255,7 +252,7 @@ def _deploy_everything(current: Settings, prefect_api: str, say: Say) -> None:
     """Work pools, deployments and automations, each replaced by what stands in deployments/."""
     with _client(prefect_api) as client:
         for pool, limit in POOLS.items():
-            _put_pool(client, pool, limit)
+            _put_pool(client, pool, limit, say)
         turned_on = [schedule.id for schedule in _schedules(client) if schedule.active]
         recipes = recipe_names()
         if not recipes:
@@ -298,15 +295,46 @@ def _schedules(client: SyncPrefectClient) -> list[DeploymentSchedule]:
     return found
 
 
-def _put_pool(client: SyncPrefectClient, name: str, limit: int | None) -> None:
-    """Create the pool; one that stands keeps what somebody changed there."""
+def _put_pool(client: SyncPrefectClient, name: str, limit: int | None, say: Say) -> None:
+    """Create the pool; one that stands keeps what somebody changed there, and gets what it cannot do without."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
     template = json.loads((DEPLOYMENTS / "pools" / "process.json").read_text(encoding="utf-8"))
     pool = WorkPoolCreate(name=name, type="process", base_job_template=template, concurrency_limit=limit)
-    with contextlib.suppress(ObjectAlreadyExists):
+    try:
         client.create_work_pool(pool)
+    except ObjectAlreadyExists:
+        _mend_pool(client, name, limit, say)
+
+
+def _mend_pool(client: SyncPrefectClient, name: str, limit: int | None, say: Say) -> None:
+    """A worker that finds no pool makes one: without a limit, and from a template without the heartbeat."""
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    pool = client.read_work_pool(name)
+    if limit is not None and pool.concurrency_limit is None:
+        client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+        say(f"pool {name}: had no limit, now {limit}: two trainings would have met on one GPU; have more? set a number")
+    template = with_beat(pool.base_job_template)
+    if template != pool.base_job_template:
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+        say(f"pool {name}: its runs now beat every {', '.join(BEAT.values())} s, or their silence would crash them")
+
+
+def with_beat(template: dict[str, Any]) -> dict[str, Any]:
+    """A work pool's template that sets the heartbeat of its runs; the same where it does already."""
+    if "variables" not in template:  # of a pool that starts nothing itself
+        return template
+    variables = template["variables"]
+    properties = variables.get("properties", {})
+    known = properties.get("env", {"type": "object", "additionalProperties": {"type": "string"}})
+    env = {**known, "default": {**BEAT, **(known.get("default") or {})}}
+    return {
+        **template,
+        "job_configuration": {"env": "{{ env }}", **template["job_configuration"]},
+        "variables": {**variables, "properties": {**properties, "env": env}},
+    }
 
 
 def _put_automations(client: SyncPrefectClient, current: Settings, say: Say) -> None:

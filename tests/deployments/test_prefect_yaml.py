@@ -10,20 +10,24 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from prefect import Flow
+from prefect import Flow, states
 from prefect.events.schemas.automations import AutomationCore
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
+from prefect.settings import PREFECT_EVENTS_PROACTIVE_GRANULARITY
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values, find_placeholders
+from prefect.workers.base import BaseJobConfiguration
 
 from conf.load import recipe_names
-from conf.settings import PROJECT
-from flows.platform import POOLS, WORKERS
+from conf.settings import BEAT, PROJECT
+from flows.platform import POOLS, WORKERS, with_beat
 from flows.ready.worker import IMPORTED, ReadyJobConfiguration, ReadyWorker
 
 FOLDER = PROJECT / "deployments"
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "prefect.yaml").read_text())["deployments"]
 AUTOMATIONS: list[dict[str, Any]] = yaml.safe_load((FOLDER / "automations.yaml").read_text())
+CRASHES = [a for a in AUTOMATIONS if a["actions"][0]["type"] == "change-flow-run-state"]
+LOOK_OF_THE_SERVER = PREFECT_EVENTS_PROACTIVE_GRANULARITY.value().total_seconds()
 NAMES = [deployment["name"] for deployment in DEPLOYMENTS]
 each_deployment = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
 each_pool = pytest.mark.parametrize("kind", ["process", "docker", "kubernetes"])
@@ -38,6 +42,26 @@ def flow_of(deployment: dict[str, Any]) -> Flow[Any, Any]:
 
 def template(kind: str) -> dict[str, Any]:
     return dict(json.loads((FOLDER / "pools" / f"{kind}.json").read_text()))
+
+
+def resolved(kind: str, **chosen: Any) -> dict[str, Any]:
+    """The job that a worker makes of the template's defaults and what a deployment chose."""
+    found = template(kind)
+    defaults = {n: f["default"] for n, f in found["variables"]["properties"].items() if "default" in f}
+    return dict(apply_values(found["job_configuration"], {**defaults, **chosen}))
+
+
+def job_of(kind: str, **chosen: Any) -> BaseJobConfiguration:
+    from prefect.workers.process import ProcessJobConfiguration
+    from prefect_docker.worker import DockerWorkerJobConfiguration
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
+    kinds: dict[str, type[BaseJobConfiguration]] = {
+        "process": ProcessJobConfiguration,
+        "docker": DockerWorkerJobConfiguration,
+        "kubernetes": KubernetesWorkerJobConfiguration,
+    }
+    return kinds[kind].model_validate(resolved(kind, **chosen))
 
 
 def test_every_flow_of_the_design_is_deployed() -> None:
@@ -89,10 +113,33 @@ def test_triggers_are_those_of_prefect() -> None:
 
 
 def test_no_run_that_waits_for_a_person_can_be_crashed_for_its_silence() -> None:
-    (silent,) = [a for a in AUTOMATIONS if a["actions"][0]["type"] == "change-flow-run-state"]
-    assert silent["trigger"]["match_related"]["prefect.resource.id"] == "prefect.tag.heartbeat"
+    assert [a["name"] for a in CRASHES] == ["tunegate-silent-run", "tunegate-unbegun-run"]
+    for automation in CRASHES:
+        assert automation["trigger"]["match_related"]["prefect.resource.id"] == "prefect.tag.heartbeat"
+        assert automation["trigger"]["for_each"] == ["prefect.resource.id"]
     watched = {d["name"] for d in DEPLOYMENTS if "heartbeat" in d["tags"]}
     assert watched == {"retrain", "prepare", "finetune", "reconcile"}
+
+
+def test_a_run_is_crashed_when_two_of_its_beats_are_missed_and_never_for_one() -> None:
+    silent, _ = CRASHES
+    (beat,) = BEAT.values()
+    assert 2 * int(beat) < silent["trigger"]["within"]
+    assert silent["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+
+
+def test_a_run_that_never_begins_is_crashed_within_two_minutes_and_none_that_is_in_a_queue() -> None:
+    _, unbegun = CRASHES
+    trigger = unbegun["trigger"]
+    assert trigger["within"] + LOOK_OF_THE_SERVER < 120
+    assert trigger["after"] == ["prefect.flow-run.Pending"]
+    ended = (states.Completed, states.Failed, states.Crashed, states.Cancelled)
+    queued = (states.Scheduled, states.Late, states.AwaitingRetry, states.AwaitingConcurrencySlot)
+    people = (states.Suspended, states.Paused)
+    over = {f"prefect.flow-run.{state().name}" for state in (*ended, *queued, *people)}
+    assert over <= set(trigger["expect"])
+    assert "prefect.flow-run.heartbeat" in trigger["expect"]
+    assert not {"prefect.flow-run.Running", "prefect.flow-run.Submitting"} & set(trigger["expect"])
 
 
 @pytest.mark.parametrize("automation", AUTOMATIONS, ids=lambda a: a["name"])
@@ -116,24 +163,42 @@ def test_a_pool_template_uses_each_of_its_variables_and_no_other(kind: str) -> N
 
 
 @each_pool
-def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
-    from prefect.workers.process import ProcessJobConfiguration
-    from prefect_docker.worker import DockerWorkerJobConfiguration
-    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+def test_the_runs_of_each_pool_beat_as_the_server_expects(kind: str) -> None:
+    assert job_of(kind).env.items() >= BEAT.items()
+    assert with_beat(template(kind)) == template(kind)
 
-    configuration = {
-        "process": ProcessJobConfiguration,
-        "docker": DockerWorkerJobConfiguration,
-        "kubernetes": KubernetesWorkerJobConfiguration,
-    }[kind]
-    found = template(kind)
-    defaults = {n: f["default"] for n, f in found["variables"]["properties"].items() if "default" in f}
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        (None, BEAT),
+        ({"type": "object"}, BEAT),
+        ({"type": "object", "default": {"HOME": "/home"}}, {**BEAT, "HOME": "/home"}),
+        ({"type": "object", "default": dict.fromkeys(BEAT, "60")}, dict.fromkeys(BEAT, "60")),
+    ],
+)
+def test_a_pool_that_somebody_made_gets_the_beat_and_keeps_all_else(
+    env: dict[str, Any] | None, expected: dict[str, str]
+) -> None:
+    given = template("process")
+    del given["job_configuration"]["env"], given["variables"]["properties"]["env"]
+    if env is not None:
+        given["variables"]["properties"]["env"] = env
+    found = with_beat(given)
+    assert found["job_configuration"] == {**given["job_configuration"], "env": "{{ env }}"}
+    assert found["variables"]["properties"].pop("env")["default"] == expected
+    given["variables"]["properties"].pop("env", None)
+    assert found["variables"] == given["variables"]
+    assert with_beat({}) == {}
+
+
+@each_pool
+def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
     chosen = {"node_selector": {"nvidia.com/gpu.product": "NVIDIA-L4"}} if kind == "kubernetes" else {}
-    job = configuration.model_validate(apply_values(found["job_configuration"], {**defaults, **chosen}))
+    job = job_of(kind, **chosen)
     if kind == "process":
-        ready = apply_values(found["job_configuration"], {**defaults, "ready": True})
         assert not ReadyJobConfiguration.model_validate(job.model_dump()).ready
-        assert ReadyJobConfiguration.model_validate(ready).ready
+        assert ReadyJobConfiguration.model_validate(resolved(kind, ready=True)).ready
     if kind == "kubernetes":
         pod = job.model_dump()["job_manifest"]["spec"]["template"]["spec"]
         assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"

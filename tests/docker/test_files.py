@@ -42,6 +42,7 @@ def test_torch_is_pinned_as_everywhere() -> None:
 
 def test_every_image_of_others_is_given_by_digest() -> None:
     pinned = (FOLDER / "pin").read_text()
+    assert re.findall("^ARG (.*IMAGE.*)$", (FOLDER / "Dockerfile").read_text(), flags=re.M) == ["PYTHON_IMAGE"]
     for name, service in SERVICES.items():
         if name not in OURS:
             variable = re.fullmatch(r"\$\{([A-Z_]+):\?run docker/pin\}", service["image"])

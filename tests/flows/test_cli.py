@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
+from prefect.settings.models.flows import FlowsSettings
 
+from conf.settings import BEAT
 from flows import cli
 from tasks.errors import DataError, GateRefused, PromotionRefused, RecipeError
 
@@ -75,3 +79,12 @@ def test_a_command_can_be_pasted_where_the_run_was_started(tmp_path: Path, monke
     assert cli._tool("mlflow") == f"'{tmp_path}/my env/bin/mlflow'"
     monkeypatch.chdir(tmp_path)
     assert cli._tool("mlflow") == "'my env/bin/mlflow'"
+
+
+def test_a_run_on_an_ephemeral_server_does_not_beat_although_the_environment_says_how_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, **BEAT})
+    assert FlowsSettings().heartbeat_frequency == int(*BEAT.values())
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):  # as `tunegate run` does
+        assert get_current_settings().flows.heartbeat_frequency is None

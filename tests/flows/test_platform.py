@@ -21,8 +21,8 @@ from typing import Any
 import psutil
 import pytest
 
-from conf.settings import PROJECT
-from tasks.ledger import Ledger, Requested
+from conf.settings import BEAT, PROJECT
+from tasks.ledger import Ledger, Refused, Requested
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port, platform
 from tests.waiting import wait_for
@@ -101,9 +101,17 @@ def waiting(server: Platform) -> str:
 
 def test_what_is_up_stays_up_when_it_is_asked_for_again(server: Platform) -> None:
     before = {process.pid for process in server.processes()}
+    ours = server.api.get("/work_pools/gpu").json()["base_job_template"]
+    bare = {"job_configuration": {"name": "{{ name }}"}, "variables": {"properties": {"name": {"type": "string"}}}}
+    made_by_a_worker = {"concurrency_limit": None, "base_job_template": bare}
+    server.api.patch("/work_pools/gpu", json=made_by_a_worker).raise_for_status()
     again = server.up()
     assert (again["prefect_ui"], again["mlflow"]) == (server.ui, server.mlflow)
     assert before <= {process.pid for process in server.processes()}
+    pool = server.api.get("/work_pools/gpu").json()
+    assert pool["concurrency_limit"] == 1
+    assert pool["base_job_template"]["variables"]["properties"]["env"]["default"] == BEAT
+    server.api.patch("/work_pools/gpu", json={"base_job_template": ours}).raise_for_status()
 
 
 def test_all_of_it_listens_on_loopback_alone(server: Platform) -> None:
@@ -179,6 +187,26 @@ def test_a_refused_gate_fails_the_run_and_asks_nobody(server: Platform, waiting:
     assert server.runs("promote", "Suspended") == [waiting]
 
 
+def test_the_schedule_of_retrain_fires_with_its_recipe(server: Platform) -> None:
+    begun = ("Pending", "Submitting", "Running", "Failed", "Completed", "Crashed")
+    before = server.runs("retrain", *begun)
+    deployment = server.deployment("retrain/retrain")
+    (schedule,) = deployment["schedules"]
+    assert schedule["active"] is False
+    address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+    server.api.patch(address, json={"active": True, "schedule": {"interval": 20}}).raise_for_status()
+    wait_for(lambda: len(server.runs("retrain", *begun)) > len(before))
+    server.api.patch(address, json={"active": False}).raise_for_status()
+    run = server.runs("retrain", *begun)[0]
+    found = server.api.get(f"/flow_runs/{run}").json()
+    assert found["auto_scheduled"] is True
+    assert found["parameters"] == {"recipe": "strict"}  # the first there is: there is no demo
+    state = server.wait_for_state(run, "Failed", "Completed", "Crashed", seconds=600)
+    assert state["name"] == "Failed"
+    assert "perplexity" in state["message"]  # the gate that nothing passes: it came to the end of the recipe
+    wait_for(lambda: not server.runs("retrain", *begun[:3]))  # a second one may have begun
+
+
 def test_a_schedule_fires_and_is_still_on_after_the_next_up(server: Platform) -> None:
     deployment = server.deployment("reconcile/reconcile")
     (schedule,) = deployment["schedules"]
@@ -211,6 +239,22 @@ def test_one_gpu_trains_one_run_and_a_killed_worker_frees_it(server: Platform, w
     server.up()  # starts the worker again, and nothing else
     assert server.wait_for_state(second, "Completed", "Failed", "Crashed")["name"] == "Completed"
     assert server.state(waiting)["name"] == "Suspended"
+
+
+def test_a_worker_that_is_killed_before_its_run_begins_frees_the_gpu(server: Platform) -> None:
+    first = server.start("finetune/finetune", recipe="tiny", overrides=ENDLESS)
+    wait_for(lambda: server.state(first)["type"] != "SCHEDULED")
+    while killed := server.processes("worker-gpu"):  # again, for a run that it has just started
+        for process in killed:
+            process.kill()
+    end = time.monotonic() + NOTICED_SECONDS
+    second = server.start("finetune/finetune", recipe="tiny")
+    server.up()  # the worker again, with its pool's only place still taken
+    assert (server.state(first)["type"], server.state(second)["type"]) == ("PENDING", "SCHEDULED")
+    server.wait_for_state(first, "Crashed", seconds=end - time.monotonic())
+    print(f"noticed after {NOTICED_SECONDS - end + time.monotonic():.0f} s")  # noqa: T201
+    assert "Not begun" in server.state(first)["message"]
+    assert server.wait_for_state(second, "Completed", "Failed", "Crashed")["name"] == "Completed"
 
 
 def trainers(server: Platform) -> list[psutil.Process]:
@@ -297,10 +341,60 @@ def test_the_team_is_told_of_requests_decisions_and_failures(
     wait_for(lambda: listener.has_heard("the request for tiny expired"))
 
 
-def test_a_forged_state_promotes_nothing(server: Platform, place: Place, waiting: str) -> None:
-    forged = {"state": {"type": "COMPLETED", "message": "approved, honestly"}, "force": True}
-    server.api.post(f"/flow_runs/{waiting}/set_state", json=forged).raise_for_status()
-    assert server.state(waiting)["type"] == "COMPLETED"
-    time.sleep(5)  # two looks of the worker at its queue
+@pytest.fixture(scope="module")
+def asking(server: Platform, place: Place) -> str:
+    """A run that waits for a person over a candidate of its own."""
+    before = server.runs("promote")
+    place.command("enroll", "first-approver")
+    server.start("retrain/retrain", recipe="tiny", overrides=["training.seed=5"])
+    wait_for(lambda: bool(set(server.runs("promote", "Suspended")) - set(before)))
+    (run,) = set(server.runs("promote", "Suspended")) - set(before)
+    return run
+
+
+def forge_resumption(server: Platform, run: str) -> dict[str, Any]:
+    """Send a suspended run on by force, past its form; returns the state that it comes to."""
+    before = server.state(run)
+    assert before["name"] == "Suspended"
+    forged = {"state": {"type": "SCHEDULED", "name": "Resuming"}, "force": True}
+    server.api.post(f"/flow_runs/{run}/set_state", json=forged).raise_for_status()
+    wait_for(lambda: server.state(run)["id"] != before["id"], seconds=30)
+    return server.wait_for_state(run, "Suspended", "Completed", "Failed", "Crashed")
+
+
+def test_a_forged_resumption_without_a_form_promotes_nothing_and_asks_again(
+    server: Platform, place: Place, asking: str
+) -> None:
+    state = forge_resumption(server, asking)
+    assert (state["name"], state["state_details"]["pause_key"]) == ("Suspended", "decision-1")
+    wait_for(lambda: "not counted, asked again: resumed without a form" in server.log(asking), seconds=30)
+    promoted_nothing(place)
+
+
+def test_a_forged_resumption_with_a_form_written_by_hand_is_judged_as_any_form(
+    server: Platform, place: Place, asking: str
+) -> None:
+    asked = json.loads(place.command("promote", "tiny", "--json").stdout)
+    assert asked["event"]["attempt"] == asking
+    form = {
+        "decision": "approve",
+        "approver": "first-approver",
+        "candidate": asked["event"]["digests"]["adapter"][:12],
+        "reason": "approved, honestly",
+        "code": "000000",
+    }
+    number = int(server.state(asking)["state_details"]["pause_key"].removeprefix("decision-"))
+    by_hand = {"key": f"suspended-decision-{number}-response", "value": json.dumps(form)}
+    server.api.post(f"/flow_runs/{asking}/input", json=by_hand).raise_for_status()
+    state = forge_resumption(server, asking)
+    assert (state["name"], state["state_details"]["pause_key"]) == ("Suspended", f"decision-{number + 1}")
+    wait_for(lambda: any("wrong code" in line for line in server.log(asking)), seconds=30)
+    events = [entry.event for entry in Ledger(place.home / "ledger.jsonl").entries()]
+    (refused,) = [e for e in events if isinstance(e, Refused) and e.attempt == f"{asking}/{number}"]
+    assert (refused.claimed, refused.why) == ("first-approver", "wrong code or key")
+    promoted_nothing(place)
+
+
+def promoted_nothing(place: Place) -> None:
     assert place.alias("champion") is None
     assert '"kind": "promoted"' not in (place.home / "ledger.jsonl").read_text()
