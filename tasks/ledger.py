@@ -198,10 +198,15 @@ class Entry(Frozen):
         return self._stated
 
 
+def told_moves(entries: Iterable[Entry]) -> dict[str, Promoted | RolledBack]:
+    """The last move of each model: what its aliases `champion` and `previous` must name."""
+    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
+    return {move.model: move for move in moves}
+
+
 def told_champions(entries: Iterable[Entry]) -> dict[str, str]:
     """The version that is champion of each model, as the ledger tells it."""
-    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-    return {move.model: move.version for move in moves}
+    return {model: move.version for model, move in told_moves(entries).items()}
 
 
 class Ledger:

@@ -32,6 +32,7 @@ from tasks.ledger import (
     Requested,
     RolledBack,
     told_champions,
+    told_moves,
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
@@ -390,7 +391,8 @@ def rollback(
 
     Raises:
         DigestMismatch: the previous champion is not what was approved.
-        PromotionRefused: there is none to go back to, or the proof does not count.
+        PromotionRefused: there is none to go back to, an alias is not where the ledger says, or the proof does not
+            count.
     """
     ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
     unfinished = end_rollback(reg, ledger, model, policy, settings)
@@ -401,6 +403,7 @@ def rollback(
     if champion is None or previous is None or champion == previous:
         raise PromotionRefused(f"{model}: there is no previous champion to go back to")
     digests = _approved_digests(ledger.entries(), model, previous)
+    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     if verified_digests(model, previous, settings) != digests:
         raise DigestMismatch(f"{model} version {previous}: it is not what was approved; the champion stays")
     text = proofs.statement("rolled_back", move_of(model, champion, previous), approver, reason.strip(), digests)
@@ -430,6 +433,17 @@ def rollback(
         ledger.append(done, now=now)
         registry.swap_back(reg, model, previous, champion)
         return done
+
+
+def _refuse_moved_aliases(entries: tuple[Entry, ...], model: str, champion: str, previous: str) -> None:
+    """Both aliases must be as the last move left them: one moved by hand would lead a rollback to any old version."""
+    told = told_moves(entries).get(model)
+    if told is not None and (told.version, told.previous) != (champion, previous):
+        raise PromotionRefused(
+            f"{model}: the ledger names version {told.version} as champion and {told.previous or 'none'} before it, "
+            f"the registry {champion} and {previous}: moved by hand? nothing was changed; look with tunegate verify, "
+            "and set the aliases again"
+        )
 
 
 def move_of(model: str, champion: str, previous: str) -> str:

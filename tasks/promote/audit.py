@@ -11,7 +11,7 @@ from typing import Any
 from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions
+from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
@@ -106,13 +106,17 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
-    told, champion = told_champions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    move, champion = told_moves(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    told, told_previous = (move.version, move.previous) if move else (None, None)
     if champion is None and told is None:
         return
     if champion != told:
         yield Finding(name, False, f"champion is {champion or 'gone'}, the ledger says {told or 'none'}: moved outside")
         return
     yield Finding(name, True, f"champion is version {champion}, as the ledger says")
+    previous = registry.alias(registered, name, registry.PREVIOUS)
+    says = f"the ledger says {told_previous or 'none'}" + (": moved outside" if previous != told_previous else "")
+    yield Finding(name, previous == told_previous, f"previous is {previous or 'none'}, {says}")
     promoted = [
         entry for entry in entries
         if isinstance(entry.event, Promoted) and (entry.event.model, entry.event.version) == (name, champion)

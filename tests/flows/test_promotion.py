@@ -344,7 +344,7 @@ def test_a_promotion_that_somebody_wrote_into_the_ledger_is_found(house: House) 
     asked = promotion.requested(house.ledger_requests()[0])
     forged = house.ledger.append(asked.model_copy(update={"attempt": "forged"}))
     house.ledger.append(Moving(request=forged.digest))
-    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous=None))
+    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous="2"))
     house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, moved.digest)
     assert house.bad_findings() == [f"entry {moved.number}: promoted tiny version 1: nobody had approved it"]
     house.ledger.path.write_bytes(whole)

@@ -19,7 +19,7 @@ from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
-from tasks.promote import Attempt, evidence, registry
+from tasks.promote import Attempt, audit, evidence, registry
 from tasks.promote.audit import verify
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
@@ -78,10 +78,10 @@ class House:
         }
         return self.ledger.append(Requested(**{**values, **changes}))
 
-    def promoted(self, version: str) -> Entry:
+    def promoted(self, version: str, previous: str | None = None) -> Entry:
         """A request that was promoted, as far as the ledger knows."""
         request = self.requested().digest
-        return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=None))
+        return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=previous))
 
     def code(self, name: str = "ann") -> str:
         promotion.enroll(name, self.policy, self.settings)
@@ -99,6 +99,11 @@ class House:
 
     def finish(self) -> tuple[list[Promoted | RolledBack], list[str]]:
         return finish(lambda: self.policy, self.settings)
+
+    def alias_findings(self) -> list[str]:
+        """What `verify` says of this model's aliases, where it does not hold."""
+        found = verify(self.policy, self.settings)
+        return [f.what for f in found if f.subject == self.model and not f.holds]
 
     def last(self) -> Any:
         return self.ledger.entries()[-1].event
@@ -127,6 +132,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def house(home: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
     monkeypatch.setattr(promotion, "heard_all", lambda *_: True)
+    monkeypatch.setattr(audit, "verified_digests", lambda *_: DIGESTS)
     return House(home, f"bank-{next(NUMBERS)}")
 
 
@@ -174,7 +180,7 @@ def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.promoted("1")
-    house.promoted("2")
+    house.promoted("2", "1")
     house.aliases("2", "1")
 
     def meanwhile(*_: object) -> object:
@@ -190,6 +196,33 @@ def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
     house.aliases("2", "1")
     assert house.rollback().version == "1"
     assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+
+
+@pytest.mark.parametrize(("champion", "previous"), [("3", "1"), ("1", "2")])
+def test_an_alias_moved_by_hand_to_a_version_that_was_approved_once_is_found_and_no_way_back(
+    house: House, champion: str, previous: str
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    last = house.promoted("3", "2")
+    house.registry.set_model_version_tag(house.model, "3", registry.ENTRY_TAG, last.digest)
+    house.aliases("3", "2")
+    assert house.alias_findings() == []
+    house.aliases(champion, previous)
+    (found,) = house.alias_findings()
+    assert found.endswith(": moved outside")
+    with pytest.raises(PromotionRefused, match=r"moved by hand\? nothing was changed; look with tunegate verify"):
+        house.rollback()
+    assert (house.alias("champion"), house.alias("previous")) == (champion, previous)
+    assert not any(isinstance(entry.event, RolledBack) for entry in house.ledger.entries())
+
+
+def test_an_alias_previous_that_was_removed_is_found(house: House) -> None:
+    house.promoted("1")
+    last = house.promoted("2", "1")
+    house.registry.set_model_version_tag(house.model, "2", registry.ENTRY_TAG, last.digest)
+    house.aliases("2")
+    assert house.alias_findings() == ["previous is none, the ledger says 1: moved outside"]
 
 
 def test_whoever_was_taken_off_the_list_while_the_way_back_was_rehearsed_does_not_count(house: House) -> None:
@@ -323,7 +356,7 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.promoted("1")
-    house.promoted("2")
+    house.promoted("2", "1")
     house.aliases("2", "1")
     forged = RolledBack(model=house.model, version="1", previous="2", approver="ann", reason="mine", proof=SIGNED)
     whole = house.ledger.path.read_bytes()
