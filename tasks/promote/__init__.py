@@ -402,10 +402,9 @@ def rollback(
     previous = registry.alias(reg, model, registry.PREVIOUS)
     if champion is None or previous is None or champion == previous:
         raise PromotionRefused(f"{model}: there is no previous champion to go back to")
-    digests = _approved_digests(ledger.entries(), model, previous)
+    _approved_digests(ledger.entries(), model, previous)
     _refuse_moved_aliases(ledger.entries(), model, champion, previous)
-    if verified_digests(model, previous, settings) != digests:
-        raise DigestMismatch(f"{model} version {previous}: it is not what was approved; the champion stays")
+    digests = _refuse_changed_way_back(ledger.entries(), model, previous, settings)
     text = proofs.statement("rolled_back", move_of(model, champion, previous), approver, reason.strip(), digests)
     signed = None if key is None else _signed(key, text)
     with ledger.busy():
@@ -430,8 +429,9 @@ def rollback(
         done = RolledBack(
             model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof
         )
-        ledger.append(done, now=now)
+        entry = ledger.append(done, now=now)
         registry.swap_back(reg, model, previous, champion)
+        registry.mark_rolled_back(reg, model, previous, entry.digest)
         return done
 
 
@@ -466,21 +466,41 @@ def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> D
     return found
 
 
+def _refuse_changed_way_back(entries: tuple[Entry, ...], model: str, version: str, settings: Settings) -> Digests:
+    """The digests of a version to go back to, taken anew; they must be those that were approved."""
+    digests = _approved_digests(entries, model, version)
+    if verified_digests(model, version, settings) != digests:
+        raise DigestMismatch(f"{model} version {version}: it is not what was approved; the champion stays")
+    return digests
+
+
 def end_rollback(reg: Any, ledger: Ledger, model: str, policy: Policy, settings: Settings) -> RolledBack | None:
-    """End a rollback that is proven in the ledger and not done in the registry; None where there is none."""
+    """End a rollback that is proven in the ledger and not done in the registry; None where there is none.
+
+    One that was done is marked, so that aliases set back by hand afterwards stay for `verify` to tell.
+
+    Raises:
+        DigestMismatch: the version to go back to is not what was approved.
+    """
     with ledger.busy():
         entries = ledger.entries()
-        moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-        last = next((move for move in reversed(moves) if move.model == model), None)
-        if not isinstance(last, RolledBack):
+        moves = [(e.digest, e.event) for e in entries if isinstance(e.event, Promoted | RolledBack)]
+        digest, back = next((move for move in reversed(moves) if move[1].model == model), ("", None))
+        if not isinstance(back, RolledBack):
             return None
         shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
-        if shown not in ((last.previous, last.version), (last.version, last.version)):
+        begun = ((back.previous, back.version), (back.version, back.version), (back.version, back.previous))
+        if shown not in begun or registry.is_rolled_back(reg, model, back.version, digest):
             return None  # done, or moved by hand since: verify tells
-        if not rollback_holds(last, entries, policy, settings):
+        if not rollback_holds(back, entries, policy, settings):
             return None  # a line that somebody wrote moves nothing: verify tells
-        registry.swap_back(reg, model, last.version, last.previous)
-        return last
+        if shown == begun[-1]:  # killed before its mark, or done before there was one
+            registry.mark_rolled_back(reg, model, back.version, digest)
+            return None
+        _refuse_changed_way_back(entries, model, back.version, settings)
+        registry.swap_back(reg, model, back.version, back.previous)
+        registry.mark_rolled_back(reg, model, back.version, digest)
+        return back
 
 
 def enroll(name: str, policy: Policy, settings: Settings) -> str:

@@ -26,8 +26,14 @@ def finish(read_policy: Callable[[], Policy], settings: Settings) -> tuple[list[
     ended: list[Promoted | RolledBack] = []
     stuck: list[str] = []
     for model in sorted(told_champions(ledger.entries())):
-        rolled_back = end_rollback(reg, ledger, model, policy, settings)
-        ended += [] if rolled_back is None else [rolled_back]
+        try:
+            rolled_back = end_rollback(reg, ledger, model, policy, settings)
+        except LedgerError:
+            raise
+        except TunegateError as error:
+            stuck.append(f"{model}: its rollback began and cannot be ended: {error}")
+        else:
+            ended += [] if rolled_back is None else [rolled_back]
     begun = [entry for entry, stands in requests(policy, settings) if stands.moving and stands.state == "approved"]
     for entry in begun:
         try:

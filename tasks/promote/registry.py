@@ -15,7 +15,7 @@ from tasks.register.candidate import CHALLENGER, DECISION_TAG
 
 CHAMPION, PREVIOUS = "champion", "previous"
 DESCRIPTION_CHARACTERS = 5000  # the width of MLflow's column
-REQUEST_TAG, ENTRY_TAG = "tunegate.request", "tunegate.ledger_entry"
+REQUEST_TAG, ENTRY_TAG, ROLLBACK_TAG = "tunegate.request", "tunegate.ledger_entry", "tunegate.rollback_entry"
 
 
 def production_version(
@@ -63,6 +63,16 @@ def swap_back(registry: Any, name: str, version: str, previous: str) -> None:
     """Make `version` the champion again and `previous` the one before."""
     registry.set_registered_model_alias(name, CHAMPION, version)
     registry.set_registered_model_alias(name, PREVIOUS, previous)
+
+
+def mark_rolled_back(registry: Any, name: str, version: str, entry: str) -> None:
+    """Write on the version that came back which ledger entry (its digest) brought it: that rollback is done."""
+    registry.set_model_version_tag(name, version, ROLLBACK_TAG, entry)
+
+
+def is_rolled_back(registry: Any, name: str, version: str, entry: str) -> bool:
+    """Whether the rollback of this ledger entry was done."""
+    return bool(registry.get_model_version(name, version).tags.get(ROLLBACK_TAG) == entry)
 
 
 def alias(registry: Any, name: str, wanted: str) -> str | None:

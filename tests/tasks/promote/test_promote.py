@@ -374,6 +374,59 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     assert house.finish() == ([], [])
 
 
+def test_aliases_set_back_by_hand_after_a_rollback_stay_and_are_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    house.rollback()
+    house.aliases("2", "1")
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+    assert house.alias_findings() == ["champion is 2, the ledger says 1: moved outside"]
+    with pytest.raises(PromotionRefused, match="moved by hand"):
+        house.rollback()
+
+
+def test_a_rollback_that_was_killed_before_its_mark_is_done_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "mark_rolled_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    assert house.alias("champion") == "1"
+    assert house.finish() == ([], [])
+    house.aliases("2", "1")
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+
+
+def test_a_killed_rollback_to_what_was_changed_since_is_not_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "swap_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    changed = DIGESTS.model_copy(update={"files": "other"})
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: changed)
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{house.model}: its rollback began and cannot be ended: {house.model} version 1: it is not")
+    assert house.alias("champion") == "2"
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
+    (done,), stuck = house.finish()
+    assert (done.version, stuck, house.alias("champion")) == ("1", [], "1")
+
+
 def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: House) -> None:
     honest = house.approved()
     house.ledger.append(Moving(request=honest.digest))
