@@ -156,11 +156,12 @@ def verify(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
-def enroll(name: str) -> None:
-    """Make a secret for NAME's one-time codes; an earlier one no longer counts."""
+@click.option("--replace", is_flag=True, help="NAME has a secret already: it no longer counts, and verify shows that.")
+def enroll(name: str, replace: bool) -> None:
+    """Make a secret for NAME's one-time codes."""
     from tasks.promote import enroll as new_secret
 
-    address = new_secret(name, _prepared(), settings())
+    address = new_secret(name, _prepared(), settings(), replace=replace)
     click.echo(f"Give this address to {name}'s authenticator app; it is shown once:\n\n  {address}\n")
 
 

@@ -167,11 +167,15 @@ class RolledBack(Frozen):
 
 
 class Enrolled(Frozen):
-    """An approver got a new secret for one-time codes."""
+    """An approver gets a new secret for one-time codes; written before the secret, which so never changes unseen.
+
+    `replaces` says that the name had one: whoever holds the new one decides in that name from here on.
+    """
 
     kind: Literal["enrolled"] = "enrolled"
     approver: str
     login: str
+    replaces: bool = False
 
 
 Event = Annotated[

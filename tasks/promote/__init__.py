@@ -503,18 +503,29 @@ def end_rollback(reg: Any, ledger: Ledger, model: str, policy: Policy, settings:
         return back
 
 
-def enroll(name: str, policy: Policy, settings: Settings) -> str:
+def enroll(name: str, policy: Policy, settings: Settings, *, replace: bool = False) -> str:
     """Give an approver a new secret; returns the address for their authenticator app, which is shown once.
 
+    Args:
+        replace: take the secret away from whoever holds that of this name; the ledger keeps that it was.
+
     Raises:
-        PromotionRefused: the policy knows no such approver, or none with codes.
+        PromotionRefused: the policy knows no such approver, or none with codes, or they were enrolled already.
     """
     approver = policy.approver(name)
     if approver is None or not approver.totp:
         raise PromotionRefused(f"{safe(name)}: no approver with totp: true in conf/policies/promotion.yaml")
-    address = proofs.enroll(secrets_folder(settings), name)
-    Ledger.of(settings).append(Enrolled(approver=name, login=account()))
-    return address
+    ledger = Ledger.of(settings)
+    with ledger.busy():
+        before = any(isinstance(e.event, Enrolled) and e.event.approver == name for e in ledger.entries())
+        before = before or proofs.has_secret(secrets_folder(settings), name)
+        if before and not replace:
+            raise PromotionRefused(
+                f"{name} was enrolled already: tunegate enroll {name} --replace makes a new secret, after which only "
+                "that decides in this name, and tunegate verify shows it"
+            )
+        ledger.append(Enrolled(approver=name, login=account(), replaces=before))
+        return proofs.enroll(secrets_folder(settings), name)
 
 
 def _end_what_was_killed(model: str, policy: Policy, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
+from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
@@ -88,6 +88,7 @@ def _registered(registered: Any) -> Iterator[str]:
 
 def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
     asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+    enrolled: set[str] = set()  # older ledgers do not say of a secret whether it replaced one
 
     @cache
     def proven(decision: Decided) -> bool:
@@ -103,6 +104,11 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
         if isinstance(event, RolledBack):
             holds = rollback_holds(event, entries, policy, settings)
             yield Finding(name, holds, f"rolled back by {event.approver}, {event.proof.method}")
+        if isinstance(event, Enrolled):
+            if event.replaces or event.approver in enrolled:
+                what = f"{event.approver}'s secret was replaced on {entry.at:%Y-%m-%d} by {event.login}"
+                yield Finding(name, True, f"{what}: did they ask for it?")
+            enrolled.add(event.approver)
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:

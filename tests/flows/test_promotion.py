@@ -123,6 +123,9 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
     assert house.place.command("enroll", OTHER).returncode == 0
     enrolled = house.place.command("enroll", APPROVER)
     assert "otpauth://totp/" in enrolled.stdout
+    again = house.place.command("enroll", APPROVER)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "--replace" in again.stderr
     asked = json.loads(house.place.command("promote", "tiny", "--json").stdout)
     text = house.place.command("promote", "tiny").stdout  # asked again: the same request
     digest, adapter = asked["request"][:12], asked["event"]["digests"]["adapter"][:12]

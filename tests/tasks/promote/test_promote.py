@@ -14,9 +14,10 @@ import pytest
 
 from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
+from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
+from tasks.ledger import Enrolled, Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
 from tasks.promote import Attempt, audit, evidence, registry
@@ -84,7 +85,7 @@ class House:
         return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=previous))
 
     def code(self, name: str = "ann") -> str:
-        promotion.enroll(name, self.policy, self.settings)
+        promotion.enroll(name, self.policy, self.settings, replace=True)
         secret = (promotion.secrets_folder(self.settings) / f"{name}.totp").read_text()
         return pyotp.TOTP(secret).at(int(time.time()))
 
@@ -104,6 +105,10 @@ class House:
         """What `verify` says of this model's aliases, where it does not hold."""
         found = verify(self.policy, self.settings)
         return [f.what for f in found if f.subject == self.model and not f.holds]
+
+    def replaced(self) -> list[str]:
+        """What `verify` says of secrets that were replaced; that is no fault, so it holds."""
+        return [f.what for f in verify(self.policy, self.settings) if "secret was replaced" in f.what and f.holds]
 
     def last(self) -> Any:
         return self.ledger.entries()[-1].event
@@ -437,3 +442,43 @@ def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: Hou
         "entry 4": (True, f"promoted {house.model} version 1: approved by ann"),
         f"entry {forged.number}": (False, f"promoted {house.model} version 2: its move never began"),
     }
+
+
+def test_a_secret_is_never_replaced_unseen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = promotion.secrets_folder(house.settings)
+    for file in folder.glob("*cem*"):
+        file.unlink()
+    promotion.enroll("cem", house.policy, house.settings)
+    secret = (folder / "cem.totp").read_text()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already: tunegate enroll cem --replace"):
+        promotion.enroll("cem", house.policy, house.settings)
+    assert [entry.event for entry in house.ledger.entries()] == [Enrolled(approver="cem", login=account())]
+    assert house.replaced() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion.proofs, "enroll", kill)
+        with pytest.raises(Killed):
+            promotion.enroll("cem", house.policy, house.settings, replace=True)
+    assert (folder / "cem.totp").read_text() == secret
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    assert (folder / "cem.totp").read_text() != secret
+    assert house.last() == Enrolled(approver="cem", login=account(), replaces=True)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert house.replaced() == 2 * [f"cem's secret was replaced on {today} by {account()}: did they ask for it?"]
+
+
+def test_a_secret_that_was_taken_away_first_or_that_no_ledger_knows_is_replaced_all_the_same(house: House) -> None:
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    (promotion.secrets_folder(house.settings) / "cem.totp").unlink()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already"):
+        promotion.enroll("cem", house.policy, house.settings)
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    house.ledger.path.unlink()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already"):
+        promotion.enroll("cem", house.policy, house.settings)
+
+
+def test_an_older_ledger_tells_a_replaced_secret_too(house: House) -> None:
+    for _ in range(2):
+        house.ledger.append(Enrolled(approver="bob", login="somebody"))
+    (found,) = house.replaced()
+    assert "bob's secret was replaced" in found
