@@ -36,16 +36,16 @@ from tasks.ledger import (
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
-    NOT_PROVEN,
     SHOWN,
     Attempt,
+    Rollback,
     Standing,
-    against_replay,
     deciders,
     find_request,
     judged,
+    judged_rollback,
     kind_of,
-    locked,
+    move_of,
     recorded,
     rule_of,
     safe,
@@ -405,31 +405,21 @@ def rollback(
     _approved_digests(ledger.entries(), model, previous)
     _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     digests = _refuse_changed_way_back(ledger.entries(), model, previous, settings)
-    text = proofs.statement("rolled_back", move_of(model, champion, previous), approver, reason.strip(), digests)
+    order = Rollback(model, previous, champion, approver, reason)
+    text = proofs.statement("rolled_back", order.move, approver, reason.strip(), digests)
     signed = None if key is None else _signed(key, text)
+
+    def prove(person: Approver) -> Proof | None:
+        return proof_of(person, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
+
     with ledger.busy():
-        entries = ledger.entries()
         now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if now_there != (champion, previous):
             raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")
-        person = policy.approver(approver) if approver in rule_of(policy, model).approvers else None
-        why = "not an approver of this model" if person is None else ""
-        why = why or ("a rollback needs a reason" if not reason.strip() else "")
-        why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
-        known = None if locked(entries, approver, now) else person
-        typed = proofs.typed_at(sent_at, now)
-        proof = proof_of(known, text, settings, typed, code=code, signed=signed) if known else None
-        why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
-        if why or proof is None:
-            step = proof.step if proof else None
-            ledger.append(
-                Refused(request=move_of(model, champion, previous), claimed=safe(approver), why=why, step=step)
-            )
-            raise PromotionRefused(f"{model}: {why}; nothing was changed")
-        done = RolledBack(
-            model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof
-        )
+        done = judged_rollback(ledger.entries(), order, policy, now, prove)
         entry = ledger.append(done, now=now)
+        if isinstance(done, Refused):
+            raise PromotionRefused(f"{model}: {done.why}; nothing was changed")
         registry.swap_back(reg, model, previous, champion)
         registry.mark_rolled_back(reg, model, previous, entry.digest)
         return done
@@ -444,11 +434,6 @@ def _refuse_moved_aliases(entries: tuple[Entry, ...], model: str, champion: str,
             f"the registry {champion} and {previous}: moved by hand? nothing was changed; look with tunegate verify, "
             "and set the aliases again"
         )
-
-
-def move_of(model: str, champion: str, previous: str) -> str:
-    """What a rollback does, as it is signed."""
-    return f"{model}/{champion}->{previous}"
 
 
 def approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests | None:

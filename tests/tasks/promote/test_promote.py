@@ -17,11 +17,12 @@ from tasks import promote as promotion
 from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Enrolled, Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
+from tasks.ledger import Enrolled, Entry, Expired, Ledger, Moving, Promoted, Refused, Requested, RolledBack
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
 from tasks.promote import Attempt, audit, evidence, registry
 from tasks.promote.audit import verify
+from tasks.promote.decision import GUESSES, NOT_PROVEN
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
@@ -228,6 +229,54 @@ def test_an_alias_previous_that_was_removed_is_found(house: House) -> None:
     house.registry.set_model_version_tag(house.model, "2", registry.ENTRY_TAG, last.digest)
     house.aliases("2")
     assert house.alias_findings() == ["previous is none, the ledger says 1: moved outside"]
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 500_000) % 1_000_000:06}"
+
+
+@pytest.mark.parametrize(
+    ("approver", "reason", "guesses", "code", "why"),
+    [
+        ("dan", "worse", 0, lambda h: h.code("dan"), "not an approver of this model"),  # a person, and not for this one
+        ("mallory", "worse", 0, lambda h: h.code(), "not an approver of this model"),
+        ("<script>", "worse", 0, lambda h: h.code(), "not an approver of this model"),
+        ("ann", " ", 0, lambda h: h.code(), "a rollback needs a reason"),
+        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes"),
+        ("ann", "worse", GUESSES - 1, lambda h: wrong(h.code()), "wrong code or key"),
+        ("ann", "worse", 0, lambda h: h.code()[:5], "wrong code or key"),
+        ("ann", "worse", 0, lambda h: (h.code(), h.code("bob"))[1], "wrong code or key"),
+    ],
+)
+def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
+    house: House, approver: str, reason: str, guesses: int, code: Callable[[House], str], why: str
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    for _ in range(guesses):
+        house.ledger.append(Refused(request="guess", claimed="ann", why=NOT_PROVEN))
+    typed = code(house)
+    with pytest.raises(PromotionRefused, match=f"{house.model}: {why}; nothing was changed"):
+        promotion.rollback(house.model, reason, approver, house.policy, house.settings, code=typed)
+    last = house.last()
+    assert isinstance(last, Refused)
+    claimed = approver if approver.isalpha() else "?"
+    assert (last.request, last.claimed, last.why) == (f"{house.model}/2->1", claimed, why)
+    assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+
+
+def test_a_code_counts_for_one_rollback_and_a_refused_one_uses_it_up(house: House) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    words, code = (house.model, "worse", "ann", house.policy, house.settings), house.code()
+    with pytest.raises(PromotionRefused, match="a rollback needs a reason"):
+        promotion.rollback(house.model, "", "ann", house.policy, house.settings, code=code)
+    with pytest.raises(PromotionRefused, match="this code was used already"):
+        promotion.rollback(*words, code=code)
+    assert house.last().why == "this code was used already"
+    assert house.alias("champion") == "2"
 
 
 def test_whoever_was_taken_off_the_list_while_the_way_back_was_rehearsed_does_not_count(house: House) -> None:
