@@ -7,7 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell, tell_moved, tell_rolled_back
+from flows.events import end_expired, tell_moved, tell_rolled_back
 from flows.runs import end_waiting
 from tasks import promote as promotion
 from tasks.errors import LedgerError
@@ -29,8 +29,7 @@ def reconcile() -> int:
     current, policy = settings(), load_policy()
     prepare_environment(current)
     stuck = _finish()
-    for asked in promotion.expire(policy, current):
-        tell("approval.expired", asked.model, f"{asked.candidates} version {asked.version}: nobody decided in time")
+    end_expired(policy)
     for entry, stands in promotion.requests(policy, current):
         if stands.state in ("rejected", "expired", "promoted"):
             end_waiting(entry.digest, f"{stands.state}: {stands.why}")

@@ -116,6 +116,7 @@ def request(
     """
     rule = rule_of(policy, model)
     _end_what_was_killed(model, policy, settings)
+    expire(policy, settings)
     standing_requests = requests(policy, settings)
     reg, candidates = client(settings), f"{model}-candidates"
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
@@ -214,15 +215,15 @@ def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, setti
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
 
-def expire(policy: Policy, settings: Settings) -> list[Requested]:
-    """Write into the ledger which requests ended with nobody's decision; returns them. Says each once."""
+def expire(policy: Policy, settings: Settings) -> list[tuple[Requested, str]]:
+    """Write into the ledger which requests ended with nobody's decision; returns each once, and why it ended."""
     ledger = Ledger.of(settings)
     with ledger.busy():
         told = {entry.event.request for entry in ledger.entries() if isinstance(entry.event, Expired)}
         ended = [(e, s) for e, s in requests(policy, settings) if s.state == "expired" and e.digest not in told]
         for entry, stands in ended:
             ledger.append(Expired(request=entry.digest, why=stands.why))
-    return [requested(entry) for entry, _ in ended]
+    return [(requested(entry), stands.why) for entry, stands in ended]
 
 
 def find(name: str, settings: Settings) -> Entry:
@@ -282,6 +283,7 @@ def decide(
         LedgerError: the chain is broken.
     """
     ledger = Ledger.of(settings)
+    expire(policy, settings)
     entry, asked = find_request(ledger.entries(), name)
     text = proofs.statement(
         kind_of(attempt, asked), entry.digest, attempt.approver, attempt.reason.strip(), asked.digests

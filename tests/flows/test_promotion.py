@@ -521,7 +521,9 @@ def test_a_request_that_nobody_answers_expires_once_and_leaves_a_trace(house: Ho
         }
     )
     entry = house.ledger.append(late)
-    assert late in promotion.expire(house.policy, house.settings)
+    assert (late, promotion.where(entry, house.policy, house.settings).why) in promotion.expire(
+        house.policy, house.settings
+    )
     assert promotion.expire(house.policy, house.settings) == []
     ended = [
         e.event for e in house.ledger.entries() if isinstance(e.event, Expired) and e.event.request == entry.digest

@@ -531,3 +531,18 @@ def test_an_older_ledger_tells_a_replaced_secret_too(house: House) -> None:
         house.ledger.append(Enrolled(approver="bob", login="somebody"))
     (found,) = house.replaced()
     assert "bob's secret was replaced" in found
+
+
+def test_what_nobody_decided_in_time_is_recorded_by_whoever_comes_next(house: House) -> None:
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    late = house.requested(expires_at=past)
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "too late")
+    with pytest.raises(PromotionRefused, match="the request is expired: nobody decided before"):
+        promotion.decide(late.digest, attempt, house.policy, house.settings, code="000000")
+    assert [type(entry.event) for entry in house.ledger.entries()] == [Requested, Expired, Refused]
+    another = house.requested(expires_at=past, run_id="another")
+    with pytest.raises(ModelError, match="no candidate"):
+        promotion.request(house.model, house.policy, house.settings)
+    last = house.last()
+    assert isinstance(last, Expired)
+    assert last.request == another.digest
