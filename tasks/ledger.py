@@ -2,7 +2,7 @@
 
 Each line holds the sha256 of the line before, so that a changed, moved or removed entry breaks the chain. What the
 chain cannot see is a cut tail: `tunegate verify` finds that, since MLflow holds the digest of the entry that promoted a
-version. Never holds a secret or a one-time code.
+version, and of the last one when something was written on a model. Never holds a secret or a one-time code.
 """
 
 from __future__ import annotations

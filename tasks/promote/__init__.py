@@ -59,6 +59,7 @@ from tasks.promote.evidence import (
     verdict_of,
     verified_digests,
 )
+from tasks.promote.head import head_kept, keep_head
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
@@ -159,7 +160,9 @@ def request(
     for known, stands in standing_requests:
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
-    return Ledger.of(settings).append(asked, now=now)
+    ledger = Ledger.of(settings)
+    with head_kept(model, ledger, settings):
+        return ledger.append(asked, now=now)
 
 
 def _refuse_lost_champion(model: str, settings: Settings) -> None:
@@ -210,8 +213,9 @@ def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, setti
     if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
-        asks = safe(account())
-        Ledger.of(settings).append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
+        asks, ledger = safe(account()), Ledger.of(settings)
+        with head_kept(str(entry.name).removesuffix("-candidates"), ledger, settings):
+            ledger.append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
 
@@ -223,6 +227,8 @@ def expire(policy: Policy, settings: Settings) -> list[tuple[Requested, str]]:
         ended = [(e, s) for e, s in requests(policy, settings) if s.state == "expired" and e.digest not in told]
         for entry, stands in ended:
             ledger.append(Expired(request=entry.digest, why=stands.why))
+    for model in sorted({requested(entry).model for entry, _ in ended}):
+        keep_head(model, ledger, settings)
     return [(requested(entry), stands.why) for entry, stands in ended]
 
 
@@ -297,7 +303,7 @@ def decide(
 
         return judged(entries, entry.digest, attempt, policy, now, prove)
 
-    with ledger.busy():
+    with head_kept(asked.model, ledger, settings), ledger.busy():
         known = recorded(ledger.entries(), attempt.name) if attempt.name else None
         written = known or ledger.append_if(event, now=now).event
     if isinstance(written, Refused):
@@ -338,8 +344,9 @@ def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) ->
             not the ledger's, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
+    model = requested(find(name, settings)).model
     _rehearse_the_way_back(ledger, name, read_policy(), settings)
-    with ledger.busy():
+    with head_kept(model, ledger, settings), ledger.busy():
         policy = read_policy()
         entry, asked = find_request(ledger.entries(), name)
         now = datetime.now(UTC)
@@ -414,7 +421,7 @@ def rollback(
     def prove(person: Approver) -> Proof | None:
         return proof_of(person, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
 
-    with ledger.busy():
+    with head_kept(model, ledger, settings), ledger.busy():
         now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if now_there != (champion, previous):
             raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")

@@ -15,6 +15,7 @@ from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, 
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
+from tasks.promote.head import lost_head
 from tasks.register.runs import client
 
 
@@ -69,18 +70,22 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
     found += _proofs(entries, policy, settings)
     registered = client(settings)
-    names = set(_registered(registered)) | set(told_champions(entries))
+    models = {str(model.name): model.tags for model in _registered(registered)}
+    now = Ledger.of(settings).entries()  # after the tags: what another writes meanwhile is not lost
+    lost = {name: lost_head(models[name], now) for name in sorted(models)}
+    found += [Finding(name, False, what) for name, what in lost.items() if what]
+    names = set(models) | set(told_champions(entries))
     for name in sorted(name for name in names if not name.endswith("-candidates")):
         found += _model(registered, name, entries, settings)
     return found
 
 
-def _registered(registered: Any) -> Iterator[str]:
-    """The names of all models, page by page."""
+def _registered(registered: Any) -> Iterator[Any]:
+    """All models, page by page."""
     token = None
     while True:
         page = registered.search_registered_models(page_token=token)
-        yield from (model.name for model in page)
+        yield from page
         token = page.token
         if not token:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,8 @@ def late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Entry:
     rules = policy(needed=1)
     monkeypatch.setattr(module, "load_policy", lambda: rules)
     monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("run"))
+    for name in ("keep_head", "head_kept"):
+        monkeypatch.setattr(module.promotion, name, lambda *_: nullcontext())  # no MLflow is here
     monkeypatch.setattr(module, "form_sent_at", lambda _: datetime.now(UTC))
     asked = Requested(
         model="bank",

@@ -32,6 +32,7 @@ from tasks.ledger import Decided, Entry, Expired, Ledger, Moving, Promoted, Refu
 from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
+from tasks.promote.head import HEAD_TAG
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -337,8 +338,12 @@ def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
     whole = house.ledger.path.read_bytes()
     lines = whole.splitlines(keepends=True)
     promoted = [n for n, e in enumerate(house.ledger.entries()) if isinstance(e.event, Promoted)]
+    lost = "tiny-candidates: MLflow remembers an entry {} that the ledger does not hold: it was cut, or is another"
+    house.ledger.path.write_bytes(b"".join(lines[:-1]))  # no champion moved by it
+    assert house.bad_findings() == [lost.format(len(lines) - 1)]
     house.ledger.path.write_bytes(b"".join(lines[: promoted[0]]))
-    assert house.bad_findings() == ["tiny: champion is 1, the ledger says none: moved outside"]
+    moved = "tiny: champion is 1, the ledger says none: moved outside"
+    assert house.bad_findings() == [lost.format(len(lines) - 1), moved]
     house.ledger.path.write_bytes(whole)
 
 
@@ -459,6 +464,7 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
     house.ledger.path.write_bytes(
         b"".join(lines[:-3])
     )  # without the forged line of the test before, and what it led to
+    house.registry.delete_registered_model_tag("tiny-candidates", HEAD_TAG)
     entry, asked = house.request()
     attempt = Attempt("rejected", APPROVER, asked.digests.adapter[:12], "worse on cards")
     with monkeypatch.context() as patch:

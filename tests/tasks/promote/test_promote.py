@@ -20,7 +20,7 @@ from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import Enrolled, Entry, Expired, Ledger, Moving, Promoted, Refused, Requested, RolledBack
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
-from tasks.promote import Attempt, audit, evidence, registry
+from tasks.promote import Attempt, audit, evidence, head, registry
 from tasks.promote.audit import verify
 from tasks.promote.decision import GUESSES, NOT_PROVEN
 from tasks.promote.finish import finish
@@ -110,6 +110,11 @@ class House:
     def replaced(self) -> list[str]:
         """What `verify` says of secrets that were replaced; that is no fault, so it holds."""
         return [f.what for f in verify(self.policy, self.settings) if "secret was replaced" in f.what and f.holds]
+
+    def head_findings(self) -> list[str]:
+        """What `verify` says of where the ledger ended, of this model."""
+        found = verify(self.policy, self.settings)
+        return [f.what for f in found if f.subject == f"{self.model}-candidates" and not f.holds]
 
     def last(self) -> Any:
         return self.ledger.entries()[-1].event
@@ -546,3 +551,68 @@ def test_what_nobody_decided_in_time_is_recorded_by_whoever_comes_next(house: Ho
     last = house.last()
     assert isinstance(last, Expired)
     assert last.request == another.digest
+
+
+def test_a_cut_tail_is_found_though_no_champion_moved_and_what_follows_does_not_hide_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry, whole = house.approved(), house.ledger.path.read_bytes()
+    assert house.head_findings() == []
+    house.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # the approval
+    (found,) = house.head_findings()
+    assert found == "MLflow remembers an entry 2 that the ledger does not hold: it was cut, or is another"
+    attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "instead")
+    promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code("bob"))
+    assert house.head_findings() == [found]
+    assert f"{house.model}-candidates: {found}; look with tunegate verify" in caplog.text
+    house.ledger.path.unlink()
+    assert house.head_findings() == [found]
+
+
+def test_refused_voided_and_rolled_back_are_remembered_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missed() -> bool:
+        whole = house.ledger.path.read_bytes()
+        house.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+        found = house.head_findings()
+        house.ledger.path.write_bytes(whole)
+        return bool(found) and house.head_findings() == []
+
+    entry = house.approved()
+    attempt = Attempt("approved", "ann", "0" * 12, "again")
+    with pytest.raises(PromotionRefused, match="has decided already"):
+        promotion.decide(entry.digest, attempt, house.policy, house.settings, code="000000")
+    assert missed()
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "heard_all", lambda *_: False)
+        with pytest.raises(PromotionRefused, match="the approval is void"):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert missed()
+    house.requested(expires_at=datetime.now(UTC) - timedelta(minutes=1))
+    promotion.expire(house.policy, house.settings)
+    assert missed()
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    promotion.rollback(house.model, "worse", "bob", house.policy, house.settings, code=house.code("bob"))
+    assert missed()
+
+
+def test_a_decision_stands_while_mlflow_is_away_and_the_next_one_catches_up(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_: Settings) -> Any:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "client", away)
+        entry = house.approved()
+    assert promotion.where(entry, house.policy, house.settings).state == "approved"
+    assert "MLflow was not told where the ledger ends: ConnectionError" in caplog.text
+    candidates = house.registry.get_registered_model(f"{house.model}-candidates")
+    assert head.HEAD_TAG not in candidates.tags
+    again = Attempt("approved", "ann", DIGESTS.adapter[:12], "again")
+    with pytest.raises(PromotionRefused, match="has decided already"):
+        promotion.decide(entry.digest, again, house.policy, house.settings, code="000000")
+    last = house.ledger.entries()[-1]
+    candidates = house.registry.get_registered_model(f"{house.model}-candidates")
+    assert candidates.tags[head.HEAD_TAG] == f"{last.number} {last.digest}"
