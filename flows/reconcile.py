@@ -18,7 +18,7 @@ from tasks.promote.finish import finish
 
 @flow(name="reconcile", persist_result=False)
 def reconcile() -> int:
-    """End moves that a killed run left half done, and requests that nobody answered; then verify as `tunegate verify`.
+    """End what a killed run left half done, quiet hours held back or nobody answered; then verify as `tunegate verify`.
 
     Returns:
         How many things were looked at and hold.
@@ -42,11 +42,13 @@ def reconcile() -> int:
 
 
 def _finish() -> list[Finding]:
-    """End what was begun, and tell; what cannot be ended is a finding."""
+    """End what was begun or held back, and tell; what cannot be ended is a finding."""
     ended, stuck = finish(load_policy, settings())
     for move in ended:
         get_run_logger().warning(
-            "a killed run had begun it, now it is done: %s version %s is champion", move.model, move.version
+            "a killed run had begun it, or quiet hours held it back; now it is done: %s version %s is champion",
+            move.model,
+            move.version,
         )
         if isinstance(move, Promoted):
             tell_moved(move)

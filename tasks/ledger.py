@@ -137,6 +137,14 @@ class Rehearsed(Frozen):
     same: int
 
 
+class Held(Frozen):
+    """An approved request was held back by quiet hours alone; once they are over, `reconcile` promotes it."""
+
+    kind: Literal["held"] = "held"
+    request: str
+    why: str
+
+
 class Moving(Frozen):
     """An approved request takes effect: from here on it is ended whatever the clock and the policy say."""
 
@@ -179,7 +187,7 @@ class Enrolled(Frozen):
 
 
 Event = Annotated[
-    Requested | Decided | Refused | Expired | Rehearsed | Moving | Promoted | RolledBack | Enrolled,
+    Requested | Decided | Refused | Expired | Rehearsed | Held | Moving | Promoted | RolledBack | Enrolled,
     Field(discriminator="kind"),
 ]
 

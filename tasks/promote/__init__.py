@@ -23,6 +23,7 @@ from tasks.ledger import (
     Entry,
     Event,
     Expired,
+    Held,
     Ledger,
     Moving,
     Promoted,
@@ -344,31 +345,35 @@ def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) ->
             not the ledger's, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
-    model = requested(find(name, settings)).model
-    _rehearse_the_way_back(ledger, name, read_policy(), settings)
-    with head_kept(model, ledger, settings), ledger.busy():
-        policy = read_policy()
-        entry, asked = find_request(ledger.entries(), name)
-        now = datetime.now(UTC)
-        stands = standing(ledger.entries(), entry.digest, policy, now)
-        reg = client(settings)
-        if stands.state == "promoted":
-            return _sealed(reg, ledger, entry.digest)
-        if stands.state != "approved":
-            raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
-        _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
-        if not stands.moving:
-            _refuse_in_quiet_hours(asked.model, policy, now)
-            _refuse_lost_champion(asked.model, settings)
-            _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
-            _refuse_unheard(entry, asked, settings, ledger)
-            ledger.append(Moving(request=entry.digest))
-        described = _described(ledger, entry, stands, settings)
-        version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
-        _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
-        previous = registry.move_aliases(reg, asked, version)
-        ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
+    with head_kept(requested(find(name, settings)).model, ledger, settings):
+        _rehearse_the_way_back(ledger, name, read_policy(), settings)
+        with ledger.busy():
+            return _moved(ledger, name, read_policy(), settings)
+
+
+def _moved(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> Promoted:
+    """The move itself, while nothing else can move."""
+    entry, asked = find_request(ledger.entries(), name)
+    now = datetime.now(UTC)
+    stands = standing(ledger.entries(), entry.digest, policy, now)
+    reg = client(settings)
+    if stands.state == "promoted":
         return _sealed(reg, ledger, entry.digest)
+    if stands.state != "approved":
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
+    _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
+    if not stands.moving:
+        _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, now)
+        _refuse_lost_champion(asked.model, settings)
+        _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
+        _refuse_unheard(entry, asked, settings, ledger)
+        ledger.append(Moving(request=entry.digest))
+    described = _described(ledger, entry, stands, settings)
+    version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
+    _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
+    previous = registry.move_aliases(reg, asked, version)
+    ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
+    return _sealed(reg, ledger, entry.digest)
 
 
 def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Settings) -> str:
@@ -379,12 +384,19 @@ def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Setting
 
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:
-    """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time."""
+    """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time.
+
+    Raises:
+        PromotionRefused: the way back does not work, or these are quiet hours, in which nothing would follow.
+    """
     entries = ledger.entries()
     entry, asked = find_request(entries, name)
     stands = standing(entries, entry.digest, policy, datetime.now(UTC))
     rows = rule_of(policy, asked.model).rehearsal_rows
-    if not rows or stands.state != "approved" or stands.moving:
+    if stands.state != "approved" or stands.moving:
+        return
+    _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
+    if not rows:
         return
     champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
     done = {(e.event.request, e.event.version) for e in entries if isinstance(e.event, Rehearsed)}
@@ -539,10 +551,15 @@ def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
     raise PromotionRefused(f"{request_digest[:SHOWN]}: not promoted")
 
 
-def _refuse_in_quiet_hours(model: str, policy: Policy, now: datetime) -> None:
+def _hold_in_quiet_hours(ledger: Ledger, request_digest: str, model: str, policy: Policy, now: datetime) -> None:
+    """Refuse in quiet hours, and write down once that nothing else held it back: `finish` goes on with it."""
     quiet = rule_of(policy, model).quiet_hours
-    if quiet is not None and quiet.hold(now):
-        raise PromotionRefused(f"{model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}")
+    if quiet is None or not quiet.hold(now):
+        return
+    why = f"no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
+    if not any(isinstance(e.event, Held) and e.event.request == request_digest for e in ledger.entries()):
+        ledger.append(Held(request=request_digest, why=why))
+    raise PromotionRefused(f"{model}: {why}; after that reconcile promotes it, where it is on, or promote again")
 
 
 def _refuse_if_changed(

@@ -38,8 +38,8 @@ def test_what_was_ended_is_told_and_what_was_not_fails_the_run(
         module.reconcile.fn()
     assert told == [PROMOTED, BACK]
     assert [record.getMessage() for record in caplog.records] == [
-        "a killed run had begun it, now it is done: bank version 2 is champion",
-        "a killed run had begun it, now it is done: loans version 1 is champion",
+        "a killed run had begun it, or quiet hours held it back; now it is done: bank version 2 is champion",
+        "a killed run had begun it, or quiet hours held it back; now it is done: loans version 1 is champion",
     ]
     assert len(shown) == 1
 

@@ -12,12 +12,25 @@ from typing import Any
 import pyotp
 import pytest
 
+from conf.policy import QuietHours
 from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
 from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Enrolled, Entry, Expired, Ledger, Moving, Promoted, Refused, Requested, RolledBack
+from tasks.ledger import (
+    Enrolled,
+    Entry,
+    Expired,
+    Held,
+    Ledger,
+    Moving,
+    Promoted,
+    Refused,
+    Rehearsed,
+    Requested,
+    RolledBack,
+)
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
 from tasks.promote import Attempt, audit, evidence, head, registry
@@ -616,3 +629,51 @@ def test_a_decision_stands_while_mlflow_is_away_and_the_next_one_catches_up(
     last = house.ledger.entries()[-1]
     candidates = house.registry.get_registered_model(f"{house.model}-candidates")
     assert candidates.tags[head.HEAD_TAG] == f"{last.number} {last.digest}"
+
+
+@pytest.fixture
+def held(house: House, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """An approved request that came in quiet hours, which are over now."""
+    hours = {"start": "22:00", "end": "06:00", "timezone": "UTC"}
+    house.policy = policy(needed=1, rehearsal_rows=5, models=[house.model], quiet_hours=hours)
+    house.promoted("1")
+    house.aliases("1")
+    entry = house.approved()
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    monkeypatch.setattr(promotion, "rehearse", kill)
+    monkeypatch.setattr(QuietHours, "hold", lambda *_: True)
+    for _ in range(2):
+        with pytest.raises(PromotionRefused, match="no model changes from 22:00 to 06:00 UTC; after that reconcile"):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert house.finish() == ([], [])
+    *before, last = [found.event for found in house.ledger.entries()]
+    assert last == Held(request=entry.digest, why="no model changes from 22:00 to 06:00 UTC")
+    assert not any(isinstance(event, Held) for event in before)
+    monkeypatch.setattr(QuietHours, "hold", lambda *_: False)
+
+    def works(request: str, model: str, version: str, rows: int, _: Settings) -> Rehearsed:
+        return Rehearsed(request=request, model=model, version=version, rows=rows, same=rows)
+
+    monkeypatch.setattr(promotion, "rehearse", works)
+    return entry
+
+
+def test_quiet_hours_hold_back_before_any_rehearsal_and_after_them_the_move_follows_once(
+    house: House, held: Entry
+) -> None:
+    (done,), stuck = house.finish()
+    assert isinstance(done, Promoted)
+    assert (done.request, done.previous, stuck) == (held.digest, "1", [])
+    assert house.alias("champion") == done.version
+    assert house.finish() == ([], [])
+
+
+def test_what_quiet_hours_held_back_is_verified_again_like_any_other(
+    house: House, held: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: False)
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{held.digest[:12]}: held back in quiet hours, it fails now: ")
+    assert house.alias("champion") == "1"
+    assert house.finish() == ([], [])  # the approval is void
