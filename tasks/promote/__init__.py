@@ -371,7 +371,8 @@ def _moved(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> Pro
     described = _described(ledger, entry, stands, settings)
     version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
     _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
-    previous = registry.move_aliases(reg, asked, version)
+    told = told_champions(ledger.entries()).get(asked.model)
+    previous = registry.move_aliases(reg, asked, version, told)
     ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
     return _sealed(reg, ledger, entry.digest)
 

@@ -40,15 +40,21 @@ def production_version(
     return version
 
 
-def move_aliases(registry: Any, asked: Requested, version: str) -> str | None:
-    """Steps 3 to 5; returns the version that was the champion before, or None where there was none."""
+def move_aliases(registry: Any, asked: Requested, version: str, told: str | None) -> str | None:
+    """Steps 3 to 5; returns the version that was the champion before, or None where there was none.
+
+    Args:
+        told: the champion before as the ledger names it, if it names one: an alias may be moved by hand meanwhile.
+    """
     name = asked.model
-    before = alias(registry, name, CHAMPION)
-    if before is not None and before != version:
+    before = told or alias(registry, name, CHAMPION)
+    if before == version:  # killed after step 4
+        before = alias(registry, name, PREVIOUS)
+    if before is not None:
         registry.set_registered_model_alias(name, PREVIOUS, before)
     registry.set_registered_model_alias(name, CHAMPION, version)
     close(registry, asked, "approved")
-    return alias(registry, name, PREVIOUS)
+    return before
 
 
 def close(registry: Any, asked: Requested, decision: Literal["approved", "rejected"]) -> None:

@@ -241,6 +241,36 @@ def test_an_alias_moved_by_hand_to_a_version_that_was_approved_once_is_found_and
     assert not any(isinstance(entry.event, RolledBack) for entry in house.ledger.entries())
 
 
+def test_an_alias_previous_moved_while_a_promotion_was_half_done_is_set_as_the_ledger_says(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    entry = house.approved()
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "close", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    version = house.alias("champion")
+    assert (version, house.alias("previous")) == ("4", "2")
+    house.aliases("4", "1")
+    done = promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert (done.version, done.previous) == ("4", "2")
+    assert (house.alias("champion"), house.alias("previous")) == ("4", "2")
+
+
+def test_an_alias_previous_planted_before_the_first_promotion_is_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.registry.set_registered_model_alias(house.model, "previous", "3")
+    entry = house.approved()
+    assert promotion.promote(entry.digest, lambda: house.policy, house.settings).previous is None
+    assert house.alias_findings() == ["previous is 3, the ledger says none: moved outside"]
+
+
 def test_an_alias_previous_that_was_removed_is_found(house: House) -> None:
     house.promoted("1")
     last = house.promoted("2", "1")
