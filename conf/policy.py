@@ -36,7 +36,7 @@ class Approver(Section):
 
 
 class QuietHours(Section):
-    """When no model changes; a decision made then takes effect when somebody runs the promotion again."""
+    """When no model changes; what is approved then takes effect after them, by `reconcile` or by who promotes again."""
 
     start: str = Field(pattern=CLOCK)
     end: str = Field(pattern=CLOCK, description="May lie before start: the night from 22:00 to 06:00.")

@@ -33,10 +33,11 @@ _key = click.option(
 @as_json_option
 def promote(model: str, override: str | None, reason: str, as_json: bool) -> None:
     """Ask for the promotion of MODEL's candidate; once it is approved, promote it."""
-    from flows.events import tell_requested
+    from flows.events import end_expired, tell_requested
     from tasks.promote import Override, request, requested, where
 
     policy, began = _prepared(), datetime.now(UTC)
+    end_expired(policy)
     entry = request(model, policy, settings(), override=Override(override, reason) if override else None)
     stands = where(entry, policy, settings())
     if entry.at >= began:
@@ -62,12 +63,13 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     @_key
     @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
-        from flows.events import tell_decided
+        from flows.events import end_expired, tell_decided
         from flows.runs import end_waiting
         from tasks.promote import Attempt, find, requested
         from tasks.promote import decide as record
 
         policy = _prepared()
+        end_expired(policy)
         attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
         stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
         entry = find(request, settings())
@@ -156,11 +158,12 @@ def verify(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name")
-def enroll(name: str) -> None:
-    """Make a secret for NAME's one-time codes; an earlier one no longer counts."""
+@click.option("--replace", is_flag=True, help="NAME has a secret already: it no longer counts, and verify shows that.")
+def enroll(name: str, replace: bool) -> None:
+    """Make a secret for NAME's one-time codes."""
     from tasks.promote import enroll as new_secret
 
-    address = new_secret(name, _prepared(), settings())
+    address = new_secret(name, _prepared(), settings(), replace=replace)
     click.echo(f"Give this address to {name}'s authenticator app; it is shown once:\n\n  {address}\n")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from conf.settings import settings
 
 if TYPE_CHECKING:
+    from conf.policy import Policy
     from tasks.ledger import Promoted, Requested, RolledBack
     from tasks.promote.decision import Attempt, Standing
 
@@ -39,6 +40,14 @@ def tell(kind: Kind, model: str, message: str) -> None:
 def tell_requested(asked: Requested, stands: Standing) -> None:
     """People are asked about a candidate."""
     tell("approval.requested", asked.model, f"{asked.candidates} version {asked.version}: {stands.why}")
+
+
+def end_expired(policy: Policy) -> None:
+    """Write into the ledger which requests ended with nobody's decision, and tell."""
+    from tasks.promote import expire
+
+    for asked, why in expire(policy, settings()):
+        tell("approval.expired", asked.model, f"{asked.candidates} version {asked.version}: {why}")
 
 
 def tell_decided(asked: Requested, attempt: Attempt, stands: Standing) -> None:

@@ -13,12 +13,14 @@ from pydantic import Field, ValidationError
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell_decided, tell_moved, tell_requested
+from flows.events import end_expired, tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
-from flows.runs import deployed_run, form_sent_at, is_marked, mark, others_wait, refusal
+from flows.runs import deployed_run, form_sent_at, is_marked, mark, others_wait, refusal, sent_form
 from tasks import promote as promotion
 from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Entry, Promoted
+
+LATE_SECONDS = 24 * 3600  # a form that comes after the request expired is still taken: refused, and recorded
 
 
 class Decision(RunInput):
@@ -56,6 +58,7 @@ def _ask_and_move(model: str) -> Promoted | None:
     prepare_environment(current)
     if run is None:
         raise PromotionRefused(f"{model}: only a deployment can wait for a person; here: tunegate promote {model}")
+    end_expired(policy)
     entry = promotion.request(model, policy, current, name=run)
     if others_wait(run, entry.digest):
         return None
@@ -84,24 +87,40 @@ def _ask_until_decided(entry: Entry, run: str) -> None:
     for number in count():
         stands = promotion.where(entry, policy, current)
         if stands.state != "waiting":
+            _record_late(entry, run, number)
             return
         text = (f"**Not counted: {why}**\n\n" if why else "") + promotion.review(entry, stands, current)
         left = (asked.expires_at - datetime.now(UTC)).total_seconds()
-        form = _form(text, number, int(left))
+        form = _form(text, _key(number), int(left) + LATE_SECONDS)
         why = "resumed without a form" if form is None else _record(entry, form, run, f"{run}/{number}")
         if why:
             get_run_logger().warning("not counted, asked again: %s", why)
 
 
-def _form(text: str, number: int, seconds: int) -> Decision | None:
-    """Wait for the form of this number; None where the run was sent past it, by a state that somebody forced."""
+def _key(number: int) -> str:
+    return f"decision-{number}"
+
+
+def _form(text: str, key: str, seconds: int) -> Decision | None:
+    """Wait for the form of this key; None where the run was sent past it, by a state that somebody forced."""
     asked = Decision.with_initial_data(description=text)
     try:
-        return suspend_flow_run(wait_for_input=asked, key=f"decision-{number}", timeout=seconds)
+        return suspend_flow_run(wait_for_input=asked, key=key, timeout=seconds)
     except ValidationError as error:
         if error.title != asked.__name__:
             raise
         return None
+
+
+def _record_late(entry: Entry, run: str, first: int) -> None:
+    """Record each form that came once nothing waited for it: the request was decided elsewhere, or ended."""
+    for number in count(first):
+        sent = sent_form(run, _key(number))
+        if sent is None:
+            return
+        why = _record(entry, Decision(**sent), run, f"{run}/{number}")
+        if why:
+            get_run_logger().warning("not counted: %s", why)
 
 
 def _record(entry: Entry, form: Decision, run: str, name: str) -> str:

@@ -7,7 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell, tell_moved, tell_rolled_back
+from flows.events import end_expired, tell_moved, tell_rolled_back
 from flows.runs import end_waiting
 from tasks import promote as promotion
 from tasks.errors import LedgerError
@@ -18,7 +18,7 @@ from tasks.promote.finish import finish
 
 @flow(name="reconcile", persist_result=False)
 def reconcile() -> int:
-    """End moves that a killed run left half done, and requests that nobody answered; then verify as `tunegate verify`.
+    """End what a killed run left half done, quiet hours held back or nobody answered; then verify as `tunegate verify`.
 
     Returns:
         How many things were looked at and hold.
@@ -29,8 +29,7 @@ def reconcile() -> int:
     current, policy = settings(), load_policy()
     prepare_environment(current)
     stuck = _finish()
-    for asked in promotion.expire(policy, current):
-        tell("approval.expired", asked.model, f"{asked.candidates} version {asked.version}: nobody decided in time")
+    end_expired(policy)
     for entry, stands in promotion.requests(policy, current):
         if stands.state in ("rejected", "expired", "promoted"):
             end_waiting(entry.digest, f"{stands.state}: {stands.why}")
@@ -43,11 +42,13 @@ def reconcile() -> int:
 
 
 def _finish() -> list[Finding]:
-    """End what was begun, and tell; what cannot be ended is a finding."""
+    """End what was begun or held back, and tell; what cannot be ended is a finding."""
     ended, stuck = finish(load_policy, settings())
     for move in ended:
         get_run_logger().warning(
-            "a killed run had begun it, now it is done: %s version %s is champion", move.model, move.version
+            "a killed run had begun it, or quiet hours held it back; now it is done: %s version %s is champion",
+            move.model,
+            move.version,
         )
         if isinstance(move, Promoted):
             tell_moved(move)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
@@ -36,6 +37,20 @@ def form_sent_at(run: str) -> datetime:
     if resumed:
         return max(resumed)
     return found.created if found.created and found.run_count <= 1 else datetime.now(UTC)
+
+
+def sent_form(run: str, key: str) -> dict[str, Any] | None:
+    """What somebody filled in where this run was suspended under the key, or None where nobody has yet."""
+    from prefect.input import keyset_from_base_key
+
+    try:
+        with _client() as client:
+            sent = client.read_flow_run_input(UUID(run), keyset_from_base_key(f"suspended-{key}")["response"])
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        raise
+    return dict(json.loads(sent))
 
 
 def run_name() -> str:

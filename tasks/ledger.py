@@ -2,7 +2,7 @@
 
 Each line holds the sha256 of the line before, so that a changed, moved or removed entry breaks the chain. What the
 chain cannot see is a cut tail: `tunegate verify` finds that, since MLflow holds the digest of the entry that promoted a
-version. Never holds a secret or a one-time code.
+version, and of the last one when something was written on a model. Never holds a secret or a one-time code.
 """
 
 from __future__ import annotations
@@ -137,6 +137,14 @@ class Rehearsed(Frozen):
     same: int
 
 
+class Held(Frozen):
+    """An approved request was held back by quiet hours alone; once they are over, `reconcile` promotes it."""
+
+    kind: Literal["held"] = "held"
+    request: str
+    why: str
+
+
 class Moving(Frozen):
     """An approved request takes effect: from here on it is ended whatever the clock and the policy say."""
 
@@ -167,15 +175,19 @@ class RolledBack(Frozen):
 
 
 class Enrolled(Frozen):
-    """An approver got a new secret for one-time codes."""
+    """An approver gets a new secret for one-time codes; written before the secret, which so never changes unseen.
+
+    `replaces` says that the name had one: whoever holds the new one decides in that name from here on.
+    """
 
     kind: Literal["enrolled"] = "enrolled"
     approver: str
     login: str
+    replaces: bool = False
 
 
 Event = Annotated[
-    Requested | Decided | Refused | Expired | Rehearsed | Moving | Promoted | RolledBack | Enrolled,
+    Requested | Decided | Refused | Expired | Rehearsed | Held | Moving | Promoted | RolledBack | Enrolled,
     Field(discriminator="kind"),
 ]
 
@@ -198,10 +210,15 @@ class Entry(Frozen):
         return self._stated
 
 
+def told_moves(entries: Iterable[Entry]) -> dict[str, Promoted | RolledBack]:
+    """The last move of each model: what its aliases `champion` and `previous` must name."""
+    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
+    return {move.model: move for move in moves}
+
+
 def told_champions(entries: Iterable[Entry]) -> dict[str, str]:
     """The version that is champion of each model, as the ledger tells it."""
-    moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-    return {move.model: move.version for move in moves}
+    return {model: move.version for model, move in told_moves(entries).items()}
 
 
 class Ledger:

@@ -23,6 +23,7 @@ from tasks.ledger import (
     Entry,
     Event,
     Expired,
+    Held,
     Ledger,
     Moving,
     Promoted,
@@ -32,19 +33,20 @@ from tasks.ledger import (
     Requested,
     RolledBack,
     told_champions,
+    told_moves,
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
-    NOT_PROVEN,
     SHOWN,
     Attempt,
+    Rollback,
     Standing,
-    against_replay,
     deciders,
     find_request,
     judged,
+    judged_rollback,
     kind_of,
-    locked,
+    move_of,
     recorded,
     rule_of,
     safe,
@@ -58,6 +60,7 @@ from tasks.promote.evidence import (
     verdict_of,
     verified_digests,
 )
+from tasks.promote.head import head_kept, keep_head
 from tasks.promote.page import decided, page
 from tasks.promote.rehearsal import rehearse
 from tasks.promote.reviewed import against_recipe
@@ -115,6 +118,7 @@ def request(
     """
     rule = rule_of(policy, model)
     _end_what_was_killed(model, policy, settings)
+    expire(policy, settings)
     standing_requests = requests(policy, settings)
     reg, candidates = client(settings), f"{model}-candidates"
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
@@ -157,7 +161,9 @@ def request(
     for known, stands in standing_requests:
         if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
             return known
-    return Ledger.of(settings).append(asked, now=now)
+    ledger = Ledger.of(settings)
+    with head_kept(model, ledger, settings):
+        return ledger.append(asked, now=now)
 
 
 def _refuse_lost_champion(model: str, settings: Settings) -> None:
@@ -208,20 +214,23 @@ def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, setti
     if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
-        asks = safe(account())
-        Ledger.of(settings).append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
+        asks, ledger = safe(account()), Ledger.of(settings)
+        with head_kept(str(entry.name).removesuffix("-candidates"), ledger, settings):
+            ledger.append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 
 
-def expire(policy: Policy, settings: Settings) -> list[Requested]:
-    """Write into the ledger which requests ended with nobody's decision; returns them. Says each once."""
+def expire(policy: Policy, settings: Settings) -> list[tuple[Requested, str]]:
+    """Write into the ledger which requests ended with nobody's decision; returns each once, and why it ended."""
     ledger = Ledger.of(settings)
     with ledger.busy():
         told = {entry.event.request for entry in ledger.entries() if isinstance(entry.event, Expired)}
         ended = [(e, s) for e, s in requests(policy, settings) if s.state == "expired" and e.digest not in told]
         for entry, stands in ended:
             ledger.append(Expired(request=entry.digest, why=stands.why))
-    return [requested(entry) for entry, _ in ended]
+    for model in sorted({requested(entry).model for entry, _ in ended}):
+        keep_head(model, ledger, settings)
+    return [(requested(entry), stands.why) for entry, stands in ended]
 
 
 def find(name: str, settings: Settings) -> Entry:
@@ -281,6 +290,7 @@ def decide(
         LedgerError: the chain is broken.
     """
     ledger = Ledger.of(settings)
+    expire(policy, settings)
     entry, asked = find_request(ledger.entries(), name)
     text = proofs.statement(
         kind_of(attempt, asked), entry.digest, attempt.approver, attempt.reason.strip(), asked.digests
@@ -294,7 +304,7 @@ def decide(
 
         return judged(entries, entry.digest, attempt, policy, now, prove)
 
-    with ledger.busy():
+    with head_kept(asked.model, ledger, settings), ledger.busy():
         known = recorded(ledger.entries(), attempt.name) if attempt.name else None
         written = known or ledger.append_if(event, now=now).event
     if isinstance(written, Refused):
@@ -335,30 +345,36 @@ def promote(name: str, read_policy: Callable[[], Policy], settings: Settings) ->
             not the ledger's, or it is a quiet hour.
     """
     ledger = Ledger.of(settings)
-    _rehearse_the_way_back(ledger, name, read_policy(), settings)
-    with ledger.busy():
-        policy = read_policy()
-        entry, asked = find_request(ledger.entries(), name)
-        now = datetime.now(UTC)
-        stands = standing(ledger.entries(), entry.digest, policy, now)
-        reg = client(settings)
-        if stands.state == "promoted":
-            return _sealed(reg, ledger, entry.digest)
-        if stands.state != "approved":
-            raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
-        _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
-        if not stands.moving:
-            _refuse_in_quiet_hours(asked.model, policy, now)
-            _refuse_lost_champion(asked.model, settings)
-            _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
-            _refuse_unheard(entry, asked, settings, ledger)
-            ledger.append(Moving(request=entry.digest))
-        described = _described(ledger, entry, stands, settings)
-        version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
-        _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
-        previous = registry.move_aliases(reg, asked, version)
-        ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
+    with head_kept(requested(find(name, settings)).model, ledger, settings):
+        _rehearse_the_way_back(ledger, name, read_policy(), settings)
+        with ledger.busy():
+            return _moved(ledger, name, read_policy(), settings)
+
+
+def _moved(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> Promoted:
+    """The move itself, while nothing else can move."""
+    entry, asked = find_request(ledger.entries(), name)
+    now = datetime.now(UTC)
+    stands = standing(ledger.entries(), entry.digest, policy, now)
+    reg = client(settings)
+    if stands.state == "promoted":
         return _sealed(reg, ledger, entry.digest)
+    if stands.state != "approved":
+        raise PromotionRefused(f"{entry.digest[:SHOWN]}: {stands.state}: {stands.why}")
+    _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
+    if not stands.moving:
+        _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, now)
+        _refuse_lost_champion(asked.model, settings)
+        _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
+        _refuse_unheard(entry, asked, settings, ledger)
+        ledger.append(Moving(request=entry.digest))
+    described = _described(ledger, entry, stands, settings)
+    version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
+    _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
+    told = told_champions(ledger.entries()).get(asked.model)
+    previous = registry.move_aliases(reg, asked, version, told)
+    ledger.append(Promoted(request=entry.digest, model=asked.model, version=version, previous=previous))
+    return _sealed(reg, ledger, entry.digest)
 
 
 def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Settings) -> str:
@@ -369,12 +385,19 @@ def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Setting
 
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:
-    """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time."""
+    """Once for a request and the champion it finds; before the ledger is locked, for to load a model takes its time.
+
+    Raises:
+        PromotionRefused: the way back does not work, or these are quiet hours, in which nothing would follow.
+    """
     entries = ledger.entries()
     entry, asked = find_request(entries, name)
     stands = standing(entries, entry.digest, policy, datetime.now(UTC))
     rows = rule_of(policy, asked.model).rehearsal_rows
-    if not rows or stands.state != "approved" or stands.moving:
+    if stands.state != "approved" or stands.moving:
+        return
+    _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
+    if not rows:
         return
     champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
     done = {(e.event.request, e.event.version) for e in entries if isinstance(e.event, Rehearsed)}
@@ -390,7 +413,8 @@ def rollback(
 
     Raises:
         DigestMismatch: the previous champion is not what was approved.
-        PromotionRefused: there is none to go back to, or the proof does not count.
+        PromotionRefused: there is none to go back to, an alias is not where the ledger says, or the proof does not
+            count.
     """
     ledger, reg, now = Ledger.of(settings), client(settings), datetime.now(UTC)
     unfinished = end_rollback(reg, ledger, model, policy, settings)
@@ -400,41 +424,38 @@ def rollback(
     previous = registry.alias(reg, model, registry.PREVIOUS)
     if champion is None or previous is None or champion == previous:
         raise PromotionRefused(f"{model}: there is no previous champion to go back to")
-    digests = _approved_digests(ledger.entries(), model, previous)
-    if verified_digests(model, previous, settings) != digests:
-        raise DigestMismatch(f"{model} version {previous}: it is not what was approved; the champion stays")
-    text = proofs.statement("rolled_back", move_of(model, champion, previous), approver, reason.strip(), digests)
+    _approved_digests(ledger.entries(), model, previous)
+    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
+    digests = _refuse_changed_way_back(ledger.entries(), model, previous, settings)
+    order = Rollback(model, previous, champion, approver, reason)
+    text = proofs.statement("rolled_back", order.move, approver, reason.strip(), digests)
     signed = None if key is None else _signed(key, text)
-    with ledger.busy():
-        entries = ledger.entries()
+
+    def prove(person: Approver) -> Proof | None:
+        return proof_of(person, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
+
+    with head_kept(model, ledger, settings), ledger.busy():
         now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if now_there != (champion, previous):
             raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")
-        person = policy.approver(approver) if approver in rule_of(policy, model).approvers else None
-        why = "not an approver of this model" if person is None else ""
-        why = why or ("a rollback needs a reason" if not reason.strip() else "")
-        why = why or ("too many wrong codes" if locked(entries, approver, now) else "")
-        known = None if locked(entries, approver, now) else person
-        typed = proofs.typed_at(sent_at, now)
-        proof = proof_of(known, text, settings, typed, code=code, signed=signed) if known else None
-        why = why or (NOT_PROVEN if proof is None else against_replay(entries, approver, proof))
-        if why or proof is None:
-            step = proof.step if proof else None
-            ledger.append(
-                Refused(request=move_of(model, champion, previous), claimed=safe(approver), why=why, step=step)
-            )
-            raise PromotionRefused(f"{model}: {why}; nothing was changed")
-        done = RolledBack(
-            model=model, version=previous, previous=champion, approver=approver, reason=reason.strip(), proof=proof
-        )
-        ledger.append(done, now=now)
+        done = judged_rollback(ledger.entries(), order, policy, now, prove)
+        entry = ledger.append(done, now=now)
+        if isinstance(done, Refused):
+            raise PromotionRefused(f"{model}: {done.why}; nothing was changed")
         registry.swap_back(reg, model, previous, champion)
+        registry.mark_rolled_back(reg, model, previous, entry.digest)
         return done
 
 
-def move_of(model: str, champion: str, previous: str) -> str:
-    """What a rollback does, as it is signed."""
-    return f"{model}/{champion}->{previous}"
+def _refuse_moved_aliases(entries: tuple[Entry, ...], model: str, champion: str, previous: str) -> None:
+    """Both aliases must be as the last move left them: one moved by hand would lead a rollback to any old version."""
+    told = told_moves(entries).get(model)
+    if told is not None and (told.version, told.previous) != (champion, previous):
+        raise PromotionRefused(
+            f"{model}: the ledger names version {told.version} as champion and {told.previous or 'none'} before it, "
+            f"the registry {champion} and {previous}: moved by hand? nothing was changed; look with tunegate verify, "
+            "and set the aliases again"
+        )
 
 
 def approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests | None:
@@ -452,35 +473,66 @@ def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> D
     return found
 
 
+def _refuse_changed_way_back(entries: tuple[Entry, ...], model: str, version: str, settings: Settings) -> Digests:
+    """The digests of a version to go back to, taken anew; they must be those that were approved."""
+    digests = _approved_digests(entries, model, version)
+    if verified_digests(model, version, settings) != digests:
+        raise DigestMismatch(f"{model} version {version}: it is not what was approved; the champion stays")
+    return digests
+
+
 def end_rollback(reg: Any, ledger: Ledger, model: str, policy: Policy, settings: Settings) -> RolledBack | None:
-    """End a rollback that is proven in the ledger and not done in the registry; None where there is none."""
-    with ledger.busy():
-        entries = ledger.entries()
-        moves = [entry.event for entry in entries if isinstance(entry.event, Promoted | RolledBack)]
-        last = next((move for move in reversed(moves) if move.model == model), None)
-        if not isinstance(last, RolledBack):
-            return None
-        shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
-        if shown not in ((last.previous, last.version), (last.version, last.version)):
-            return None  # done, or moved by hand since: verify tells
-        if not rollback_holds(last, entries, policy, settings):
-            return None  # a line that somebody wrote moves nothing: verify tells
-        registry.swap_back(reg, model, last.version, last.previous)
-        return last
+    """End a rollback that is proven in the ledger and not done in the registry; None where there is none.
 
-
-def enroll(name: str, policy: Policy, settings: Settings) -> str:
-    """Give an approver a new secret; returns the address for their authenticator app, which is shown once.
+    One that was done is marked, so that aliases set back by hand afterwards stay for `verify` to tell.
 
     Raises:
-        PromotionRefused: the policy knows no such approver, or none with codes.
+        DigestMismatch: the version to go back to is not what was approved.
+    """
+    with ledger.busy():
+        entries = ledger.entries()
+        moves = [(e.digest, e.event) for e in entries if isinstance(e.event, Promoted | RolledBack)]
+        digest, back = next((move for move in reversed(moves) if move[1].model == model), ("", None))
+        if not isinstance(back, RolledBack):
+            return None
+        shown = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
+        begun = ((back.previous, back.version), (back.version, back.version), (back.version, back.previous))
+        if shown not in begun or registry.is_rolled_back(reg, model, back.version, digest):
+            return None  # done, or moved by hand since: verify tells
+        if not rollback_holds(back, entries, policy, settings):
+            return None  # a line that somebody wrote moves nothing: verify tells
+        if shown == begun[-1]:  # killed before its mark, or done before there was one
+            registry.mark_rolled_back(reg, model, back.version, digest)
+            return None
+        _refuse_changed_way_back(entries, model, back.version, settings)
+        registry.swap_back(reg, model, back.version, back.previous)
+        registry.mark_rolled_back(reg, model, back.version, digest)
+        return back
+
+
+def enroll(name: str, policy: Policy, settings: Settings, *, replace: bool = False) -> str:
+    """Give an approver a new secret; returns the address for their authenticator app, which is shown once.
+
+    Args:
+        replace: take the secret away from whoever holds that of this name; the ledger keeps that it was.
+
+    Raises:
+        PromotionRefused: the policy knows no such approver, or none with codes, or they were enrolled already.
     """
     approver = policy.approver(name)
     if approver is None or not approver.totp:
         raise PromotionRefused(f"{safe(name)}: no approver with totp: true in conf/policies/promotion.yaml")
-    address = proofs.enroll(secrets_folder(settings), name)
-    Ledger.of(settings).append(Enrolled(approver=name, login=account()))
-    return address
+    ledger = Ledger.of(settings)
+    with ledger.busy():
+        before = any(isinstance(e.event, Enrolled) and e.event.approver == name for e in ledger.entries())
+        before = before or proofs.has_secret(secrets_folder(settings), name)
+        if before and not replace:
+            raise PromotionRefused(
+                f"{name} was enrolled already: tunegate enroll {name} --replace makes a new secret, after which only "
+                "that decides in this name, and tunegate verify shows it"
+            )
+        ledger.append(Enrolled(approver=name, login=account(), replaces=before))
+        return proofs.enroll(secrets_folder(settings), name)
 
 
 def _end_what_was_killed(model: str, policy: Policy, settings: Settings) -> None:
@@ -500,10 +552,15 @@ def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
     raise PromotionRefused(f"{request_digest[:SHOWN]}: not promoted")
 
 
-def _refuse_in_quiet_hours(model: str, policy: Policy, now: datetime) -> None:
+def _hold_in_quiet_hours(ledger: Ledger, request_digest: str, model: str, policy: Policy, now: datetime) -> None:
+    """Refuse in quiet hours, and write down once that nothing else held it back: `finish` goes on with it."""
     quiet = rule_of(policy, model).quiet_hours
-    if quiet is not None and quiet.hold(now):
-        raise PromotionRefused(f"{model}: no model changes from {quiet.start} to {quiet.end} {quiet.timezone}")
+    if quiet is None or not quiet.hold(now):
+        return
+    why = f"no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
+    if not any(isinstance(e.event, Held) and e.event.request == request_digest for e in ledger.entries()):
+        ledger.append(Held(request=request_digest, why=why))
+    raise PromotionRefused(f"{model}: {why}; after that reconcile promotes it, where it is on, or promote again")
 
 
 def _refuse_if_changed(

@@ -11,10 +11,11 @@ from typing import Any
 from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
-from tasks.ledger import Decided, Entry, Ledger, Promoted, Requested, RolledBack, told_champions
+from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
+from tasks.promote.head import lost_head
 from tasks.register.runs import client
 
 
@@ -69,18 +70,22 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     found = [Finding("ledger", True, f"{len(entries)} entries, chain whole")]
     found += _proofs(entries, policy, settings)
     registered = client(settings)
-    names = set(_registered(registered)) | set(told_champions(entries))
+    models = {str(model.name): model.tags for model in _registered(registered)}
+    now = Ledger.of(settings).entries()  # after the tags: what another writes meanwhile is not lost
+    lost = {name: lost_head(models[name], now) for name in sorted(models)}
+    found += [Finding(name, False, what) for name, what in lost.items() if what]
+    names = set(models) | set(told_champions(entries))
     for name in sorted(name for name in names if not name.endswith("-candidates")):
         found += _model(registered, name, entries, settings)
     return found
 
 
-def _registered(registered: Any) -> Iterator[str]:
-    """The names of all models, page by page."""
+def _registered(registered: Any) -> Iterator[Any]:
+    """All models, page by page."""
     token = None
     while True:
         page = registered.search_registered_models(page_token=token)
-        yield from (model.name for model in page)
+        yield from page
         token = page.token
         if not token:
             return
@@ -88,6 +93,7 @@ def _registered(registered: Any) -> Iterator[str]:
 
 def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> Iterator[Finding]:
     asked = {entry.digest: entry.event for entry in entries if isinstance(entry.event, Requested)}
+    enrolled: set[str] = set()  # older ledgers do not say of a secret whether it replaced one
 
     @cache
     def proven(decision: Decided) -> bool:
@@ -103,16 +109,25 @@ def _proofs(entries: tuple[Entry, ...], policy: Policy, settings: Settings) -> I
         if isinstance(event, RolledBack):
             holds = rollback_holds(event, entries, policy, settings)
             yield Finding(name, holds, f"rolled back by {event.approver}, {event.proof.method}")
+        if isinstance(event, Enrolled):
+            if event.replaces or event.approver in enrolled:
+                what = f"{event.approver}'s secret was replaced on {entry.at:%Y-%m-%d} by {event.login}"
+                yield Finding(name, True, f"{what}: did they ask for it?")
+            enrolled.add(event.approver)
 
 
 def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Settings) -> Iterator[Finding]:
-    told, champion = told_champions(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    move, champion = told_moves(entries).get(name), registry.alias(registered, name, registry.CHAMPION)
+    told, told_previous = (move.version, move.previous) if move else (None, None)
     if champion is None and told is None:
         return
     if champion != told:
         yield Finding(name, False, f"champion is {champion or 'gone'}, the ledger says {told or 'none'}: moved outside")
         return
     yield Finding(name, True, f"champion is version {champion}, as the ledger says")
+    previous = registry.alias(registered, name, registry.PREVIOUS)
+    says = f"the ledger says {told_previous or 'none'}" + (": moved outside" if previous != told_previous else "")
+    yield Finding(name, previous == told_previous, f"previous is {previous or 'none'}, {says}")
     promoted = [
         entry for entry in entries
         if isinstance(entry.event, Promoted) and (entry.event.model, entry.event.version) == (name, champion)

@@ -18,8 +18,10 @@ from tasks.errors import PromotionRefused
 from tasks.ledger import Decided, Entry, Expired, Moving, Promoted, Proof, Refused, Requested, RolledBack
 
 NOT_PROVEN = "wrong code or key"
+NOT_LISTED = "not an approver of this model"
 GUESSES = 5  # so many wrong codes in a row of this time lock a name for as long
 GUESS_MINUTES = 15
+LOCKED = f"too many wrong codes; wait {GUESS_MINUTES} minutes"
 SHOWN = 12  # hex digits of a digest that a person reads and types
 
 State = Literal["waiting", "approved", "rejected", "expired", "promoted"]
@@ -47,6 +49,22 @@ class Attempt:
     candidate: str
     reason: str
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a person orders: that `version` is the model's champion again instead of `previous`, and why."""
+
+    model: str
+    version: str
+    previous: str
+    approver: str
+    reason: str
+
+    @property
+    def move(self) -> str:
+        """What it does, as it is signed."""
+        return move_of(self.model, self.previous, self.version)
 
 
 def find_request(entries: Sequence[Entry], name: str) -> tuple[Entry, Requested]:
@@ -156,10 +174,9 @@ def judged(
     Args:
         prove: the proof, verified, or None where it does not hold. Not asked for a name that is locked.
     """
-    approver = None if locked(entries, attempt.approver, now) else policy.approver(attempt.approver)
-    proof = prove(approver) if approver else None
+    proof = _proof(entries, attempt.approver, policy, now, prove)
     why = _against(entries, request, attempt, policy, now)
-    why = why or (NOT_PROVEN if proof is None else against_replay(entries, attempt.approver, proof))
+    why = why or _against_proof(entries, attempt.approver, proof)
     if proof is not None and not why:
         return Decided(
             kind=kind_of(attempt, find_request(entries, request)[1]),
@@ -172,6 +189,56 @@ def judged(
     # a good code under an attempt that fails is used up all the same: others may have seen it
     step = proof.step if proof else None
     return Refused(request=request, claimed=safe(attempt.approver), why=why, attempt=attempt.name, step=step)
+
+
+def judged_rollback(
+    entries: Sequence[Entry],
+    order: Rollback,
+    policy: Policy,
+    now: datetime,
+    prove: Callable[[Approver], Proof | None],
+) -> RolledBack | Refused:
+    """The order as an entry: a rollback, or a refusal with its reason; `prove` as in `judged`.
+
+    Raises:
+        PromotionRefused: no rule fits.
+    """
+    proof = _proof(entries, order.approver, policy, now, prove)
+    reasons = (
+        (order.approver not in rule_of(policy, order.model).approvers, NOT_LISTED),
+        (not order.reason.strip(), "a rollback needs a reason"),
+        (locked(entries, order.approver, now), LOCKED),
+    )
+    why = next((why for holds, why in reasons if holds), "")
+    why = why or _against_proof(entries, order.approver, proof)
+    if proof is not None and not why:
+        return RolledBack(
+            model=order.model,
+            version=order.version,
+            previous=order.previous,
+            approver=order.approver,
+            reason=order.reason.strip(),
+            proof=proof,
+        )
+    step = proof.step if proof else None
+    return Refused(request=order.move, claimed=safe(order.approver), why=why, step=step)
+
+
+def move_of(model: str, champion: str, previous: str) -> str:
+    """What a rollback does, as it is signed."""
+    return f"{model}/{champion}->{previous}"
+
+
+def _proof(
+    entries: Sequence[Entry], name: str, policy: Policy, now: datetime, prove: Callable[[Approver], Proof | None]
+) -> Proof | None:
+    """The proof of whoever claims this name; not asked for a name that is locked, or that the policy does not know."""
+    approver = None if locked(entries, name, now) else policy.approver(name)
+    return prove(approver) if approver else None
+
+
+def _against_proof(entries: Sequence[Entry], name: str, proof: Proof | None) -> str:
+    return NOT_PROVEN if proof is None else against_replay(entries, name, proof)
 
 
 def recorded(entries: Sequence[Entry], name: str) -> Decided | Refused | None:
@@ -206,12 +273,12 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
         (stands.state not in ("waiting", "approved"), f"the request is {stands.state}: {stands.why}"),
         (stands.moving, "its move has begun"),
         (bool(nobody), nobody),
-        (attempt.approver not in approvers, "not an approver of this model"),
+        (attempt.approver not in approvers, NOT_LISTED),
         (attempt.approver in owners, "nobody decides on their own run"),
         (attempt.approver in decided, "has decided already"),
         (not attempt.reason.strip(), "a decision needs a reason"),
         (attempt.candidate != asked.digests.adapter[:SHOWN], "the digest is not that of the candidate"),
-        (locked(entries, attempt.approver, now), f"too many wrong codes; wait {GUESS_MINUTES} minutes"),
+        (locked(entries, attempt.approver, now), LOCKED),
     )
     return next((why for holds, why in reasons if holds), "")
 

@@ -15,7 +15,7 @@ from tasks.register.candidate import CHALLENGER, DECISION_TAG
 
 CHAMPION, PREVIOUS = "champion", "previous"
 DESCRIPTION_CHARACTERS = 5000  # the width of MLflow's column
-REQUEST_TAG, ENTRY_TAG = "tunegate.request", "tunegate.ledger_entry"
+REQUEST_TAG, ENTRY_TAG, ROLLBACK_TAG = "tunegate.request", "tunegate.ledger_entry", "tunegate.rollback_entry"
 
 
 def production_version(
@@ -40,15 +40,21 @@ def production_version(
     return version
 
 
-def move_aliases(registry: Any, asked: Requested, version: str) -> str | None:
-    """Steps 3 to 5; returns the version that was the champion before, or None where there was none."""
+def move_aliases(registry: Any, asked: Requested, version: str, told: str | None) -> str | None:
+    """Steps 3 to 5; returns the version that was the champion before, or None where there was none.
+
+    Args:
+        told: the champion before as the ledger names it, if it names one: an alias may be moved by hand meanwhile.
+    """
     name = asked.model
-    before = alias(registry, name, CHAMPION)
-    if before is not None and before != version:
+    before = told or alias(registry, name, CHAMPION)
+    if before == version:  # killed after step 4
+        before = alias(registry, name, PREVIOUS)
+    if before is not None:
         registry.set_registered_model_alias(name, PREVIOUS, before)
     registry.set_registered_model_alias(name, CHAMPION, version)
     close(registry, asked, "approved")
-    return alias(registry, name, PREVIOUS)
+    return before
 
 
 def close(registry: Any, asked: Requested, decision: Literal["approved", "rejected"]) -> None:
@@ -63,6 +69,16 @@ def swap_back(registry: Any, name: str, version: str, previous: str) -> None:
     """Make `version` the champion again and `previous` the one before."""
     registry.set_registered_model_alias(name, CHAMPION, version)
     registry.set_registered_model_alias(name, PREVIOUS, previous)
+
+
+def mark_rolled_back(registry: Any, name: str, version: str, entry: str) -> None:
+    """Write on the version that came back which ledger entry (its digest) brought it: that rollback is done."""
+    registry.set_model_version_tag(name, version, ROLLBACK_TAG, entry)
+
+
+def is_rolled_back(registry: Any, name: str, version: str, entry: str) -> bool:
+    """Whether the rollback of this ledger entry was done."""
+    return bool(registry.get_model_version(name, version).tags.get(ROLLBACK_TAG) == entry)
 
 
 def alias(registry: Any, name: str, wanted: str) -> str | None:

@@ -32,6 +32,7 @@ from tasks.ledger import Decided, Entry, Expired, Ledger, Moving, Promoted, Refu
 from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
+from tasks.promote.head import HEAD_TAG
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -123,6 +124,9 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
     assert house.place.command("enroll", OTHER).returncode == 0
     enrolled = house.place.command("enroll", APPROVER)
     assert "otpauth://totp/" in enrolled.stdout
+    again = house.place.command("enroll", APPROVER)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "--replace" in again.stderr
     asked = json.loads(house.place.command("promote", "tiny", "--json").stdout)
     text = house.place.command("promote", "tiny").stdout  # asked again: the same request
     digest, adapter = asked["request"][:12], asked["event"]["digests"]["adapter"][:12]
@@ -334,8 +338,12 @@ def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
     whole = house.ledger.path.read_bytes()
     lines = whole.splitlines(keepends=True)
     promoted = [n for n, e in enumerate(house.ledger.entries()) if isinstance(e.event, Promoted)]
+    lost = "tiny-candidates: MLflow remembers an entry {} that the ledger does not hold: it was cut, or is another"
+    house.ledger.path.write_bytes(b"".join(lines[:-1]))  # no champion moved by it
+    assert house.bad_findings() == [lost.format(len(lines) - 1)]
     house.ledger.path.write_bytes(b"".join(lines[: promoted[0]]))
-    assert house.bad_findings() == ["tiny: champion is 1, the ledger says none: moved outside"]
+    moved = "tiny: champion is 1, the ledger says none: moved outside"
+    assert house.bad_findings() == [lost.format(len(lines) - 1), moved]
     house.ledger.path.write_bytes(whole)
 
 
@@ -344,7 +352,7 @@ def test_a_promotion_that_somebody_wrote_into_the_ledger_is_found(house: House) 
     asked = promotion.requested(house.ledger_requests()[0])
     forged = house.ledger.append(asked.model_copy(update={"attempt": "forged"}))
     house.ledger.append(Moving(request=forged.digest))
-    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous=None))
+    moved = house.ledger.append(Promoted(request=forged.digest, model="tiny", version="1", previous="2"))
     house.registry.set_model_version_tag("tiny", "1", registry.ENTRY_TAG, moved.digest)
     assert house.bad_findings() == [f"entry {moved.number}: promoted tiny version 1: nobody had approved it"]
     house.ledger.path.write_bytes(whole)
@@ -456,6 +464,7 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
     house.ledger.path.write_bytes(
         b"".join(lines[:-3])
     )  # without the forged line of the test before, and what it led to
+    house.registry.delete_registered_model_tag("tiny-candidates", HEAD_TAG)
     entry, asked = house.request()
     attempt = Attempt("rejected", APPROVER, asked.digests.adapter[:12], "worse on cards")
     with monkeypatch.context() as patch:
@@ -518,7 +527,9 @@ def test_a_request_that_nobody_answers_expires_once_and_leaves_a_trace(house: Ho
         }
     )
     entry = house.ledger.append(late)
-    assert late in promotion.expire(house.policy, house.settings)
+    assert (late, promotion.where(entry, house.policy, house.settings).why) in promotion.expire(
+        house.policy, house.settings
+    )
     assert promotion.expire(house.policy, house.settings) == []
     ended = [
         e.event for e in house.ledger.entries() if isinstance(e.event, Expired) and e.event.request == entry.digest

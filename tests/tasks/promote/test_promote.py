@@ -12,15 +12,30 @@ from typing import Any
 import pyotp
 import pytest
 
+from conf.policy import QuietHours
 from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
+from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
-from tasks.ledger import Entry, Expired, Ledger, Moving, Promoted, Requested, RolledBack
+from tasks.ledger import (
+    Enrolled,
+    Entry,
+    Expired,
+    Held,
+    Ledger,
+    Moving,
+    Promoted,
+    Refused,
+    Rehearsed,
+    Requested,
+    RolledBack,
+)
 from tasks.people.collect import add_scorecard, collect
 from tasks.people.results import People
-from tasks.promote import Attempt, evidence, registry
+from tasks.promote import Attempt, audit, evidence, head, registry
 from tasks.promote.audit import verify
+from tasks.promote.decision import GUESSES, NOT_PROVEN
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
@@ -78,13 +93,13 @@ class House:
         }
         return self.ledger.append(Requested(**{**values, **changes}))
 
-    def promoted(self, version: str) -> Entry:
+    def promoted(self, version: str, previous: str | None = None) -> Entry:
         """A request that was promoted, as far as the ledger knows."""
         request = self.requested().digest
-        return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=None))
+        return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=previous))
 
     def code(self, name: str = "ann") -> str:
-        promotion.enroll(name, self.policy, self.settings)
+        promotion.enroll(name, self.policy, self.settings, replace=True)
         secret = (promotion.secrets_folder(self.settings) / f"{name}.totp").read_text()
         return pyotp.TOTP(secret).at(int(time.time()))
 
@@ -99,6 +114,20 @@ class House:
 
     def finish(self) -> tuple[list[Promoted | RolledBack], list[str]]:
         return finish(lambda: self.policy, self.settings)
+
+    def alias_findings(self) -> list[str]:
+        """What `verify` says of this model's aliases, where it does not hold."""
+        found = verify(self.policy, self.settings)
+        return [f.what for f in found if f.subject == self.model and not f.holds]
+
+    def replaced(self) -> list[str]:
+        """What `verify` says of secrets that were replaced; that is no fault, so it holds."""
+        return [f.what for f in verify(self.policy, self.settings) if "secret was replaced" in f.what and f.holds]
+
+    def head_findings(self) -> list[str]:
+        """What `verify` says of where the ledger ended, of this model."""
+        found = verify(self.policy, self.settings)
+        return [f.what for f in found if f.subject == f"{self.model}-candidates" and not f.holds]
 
     def last(self) -> Any:
         return self.ledger.entries()[-1].event
@@ -127,6 +156,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def house(home: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
     monkeypatch.setattr(promotion, "heard_all", lambda *_: True)
+    monkeypatch.setattr(audit, "verified_digests", lambda *_: DIGESTS)
     return House(home, f"bank-{next(NUMBERS)}")
 
 
@@ -174,7 +204,7 @@ def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.promoted("1")
-    house.promoted("2")
+    house.promoted("2", "1")
     house.aliases("2", "1")
 
     def meanwhile(*_: object) -> object:
@@ -190,6 +220,111 @@ def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
     house.aliases("2", "1")
     assert house.rollback().version == "1"
     assert (house.alias("champion"), house.alias("previous")) == ("1", "2")
+
+
+@pytest.mark.parametrize(("champion", "previous"), [("3", "1"), ("1", "2")])
+def test_an_alias_moved_by_hand_to_a_version_that_was_approved_once_is_found_and_no_way_back(
+    house: House, champion: str, previous: str
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    last = house.promoted("3", "2")
+    house.registry.set_model_version_tag(house.model, "3", registry.ENTRY_TAG, last.digest)
+    house.aliases("3", "2")
+    assert house.alias_findings() == []
+    house.aliases(champion, previous)
+    (found,) = house.alias_findings()
+    assert found.endswith(": moved outside")
+    with pytest.raises(PromotionRefused, match=r"moved by hand\? nothing was changed; look with tunegate verify"):
+        house.rollback()
+    assert (house.alias("champion"), house.alias("previous")) == (champion, previous)
+    assert not any(isinstance(entry.event, RolledBack) for entry in house.ledger.entries())
+
+
+def test_an_alias_previous_moved_while_a_promotion_was_half_done_is_set_as_the_ledger_says(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    entry = house.approved()
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "close", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    version = house.alias("champion")
+    assert (version, house.alias("previous")) == ("4", "2")
+    house.aliases("4", "1")
+    done = promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert (done.version, done.previous) == ("4", "2")
+    assert (house.alias("champion"), house.alias("previous")) == ("4", "2")
+
+
+def test_an_alias_previous_planted_before_the_first_promotion_is_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.registry.set_registered_model_alias(house.model, "previous", "3")
+    entry = house.approved()
+    assert promotion.promote(entry.digest, lambda: house.policy, house.settings).previous is None
+    assert house.alias_findings() == ["previous is 3, the ledger says none: moved outside"]
+
+
+def test_an_alias_previous_that_was_removed_is_found(house: House) -> None:
+    house.promoted("1")
+    last = house.promoted("2", "1")
+    house.registry.set_model_version_tag(house.model, "2", registry.ENTRY_TAG, last.digest)
+    house.aliases("2")
+    assert house.alias_findings() == ["previous is none, the ledger says 1: moved outside"]
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 500_000) % 1_000_000:06}"
+
+
+@pytest.mark.parametrize(
+    ("approver", "reason", "guesses", "code", "why"),
+    [
+        ("dan", "worse", 0, lambda h: h.code("dan"), "not an approver of this model"),  # a person, and not for this one
+        ("mallory", "worse", 0, lambda h: h.code(), "not an approver of this model"),
+        ("<script>", "worse", 0, lambda h: h.code(), "not an approver of this model"),
+        ("ann", " ", 0, lambda h: h.code(), "a rollback needs a reason"),
+        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes"),
+        ("ann", "worse", GUESSES - 1, lambda h: wrong(h.code()), "wrong code or key"),
+        ("ann", "worse", 0, lambda h: h.code()[:5], "wrong code or key"),
+        ("ann", "worse", 0, lambda h: (h.code(), h.code("bob"))[1], "wrong code or key"),
+    ],
+)
+def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
+    house: House, approver: str, reason: str, guesses: int, code: Callable[[House], str], why: str
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    for _ in range(guesses):
+        house.ledger.append(Refused(request="guess", claimed="ann", why=NOT_PROVEN))
+    typed = code(house)
+    with pytest.raises(PromotionRefused, match=f"{house.model}: {why}; nothing was changed"):
+        promotion.rollback(house.model, reason, approver, house.policy, house.settings, code=typed)
+    last = house.last()
+    assert isinstance(last, Refused)
+    claimed = approver if approver.isalpha() else "?"
+    assert (last.request, last.claimed, last.why) == (f"{house.model}/2->1", claimed, why)
+    assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+
+
+def test_a_code_counts_for_one_rollback_and_a_refused_one_uses_it_up(house: House) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    words, code = (house.model, "worse", "ann", house.policy, house.settings), house.code()
+    with pytest.raises(PromotionRefused, match="a rollback needs a reason"):
+        promotion.rollback(house.model, "", "ann", house.policy, house.settings, code=code)
+    with pytest.raises(PromotionRefused, match="this code was used already"):
+        promotion.rollback(*words, code=code)
+    assert house.last().why == "this code was used already"
+    assert house.alias("champion") == "2"
 
 
 def test_whoever_was_taken_off_the_list_while_the_way_back_was_rehearsed_does_not_count(house: House) -> None:
@@ -323,7 +458,7 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.promoted("1")
-    house.promoted("2")
+    house.promoted("2", "1")
     house.aliases("2", "1")
     forged = RolledBack(model=house.model, version="1", previous="2", approver="ann", reason="mine", proof=SIGNED)
     whole = house.ledger.path.read_bytes()
@@ -341,6 +476,59 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     assert house.finish() == ([], [])
 
 
+def test_aliases_set_back_by_hand_after_a_rollback_stay_and_are_found(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    house.rollback()
+    house.aliases("2", "1")
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+    assert house.alias_findings() == ["champion is 2, the ledger says 1: moved outside"]
+    with pytest.raises(PromotionRefused, match="moved by hand"):
+        house.rollback()
+
+
+def test_a_rollback_that_was_killed_before_its_mark_is_done_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "mark_rolled_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    assert house.alias("champion") == "1"
+    assert house.finish() == ([], [])
+    house.aliases("2", "1")
+    assert house.finish() == ([], [])
+    assert house.alias("champion") == "2"
+
+
+def test_a_killed_rollback_to_what_was_changed_since_is_not_ended(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "swap_back", kill)
+        with pytest.raises(Killed):
+            house.rollback()
+    changed = DIGESTS.model_copy(update={"files": "other"})
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: changed)
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{house.model}: its rollback began and cannot be ended: {house.model} version 1: it is not")
+    assert house.alias("champion") == "2"
+    monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
+    (done,), stuck = house.finish()
+    assert (done.version, stuck, house.alias("champion")) == ("1", [], "1")
+
+
 def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: House) -> None:
     honest = house.approved()
     house.ledger.append(Moving(request=honest.digest))
@@ -351,3 +539,171 @@ def test_verify_finds_a_promotion_that_somebody_wrote_into_the_ledger(house: Hou
         "entry 4": (True, f"promoted {house.model} version 1: approved by ann"),
         f"entry {forged.number}": (False, f"promoted {house.model} version 2: its move never began"),
     }
+
+
+def test_a_secret_is_never_replaced_unseen(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = promotion.secrets_folder(house.settings)
+    for file in folder.glob("*cem*"):
+        file.unlink()
+    promotion.enroll("cem", house.policy, house.settings)
+    secret = (folder / "cem.totp").read_text()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already: tunegate enroll cem --replace"):
+        promotion.enroll("cem", house.policy, house.settings)
+    assert [entry.event for entry in house.ledger.entries()] == [Enrolled(approver="cem", login=account())]
+    assert house.replaced() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion.proofs, "enroll", kill)
+        with pytest.raises(Killed):
+            promotion.enroll("cem", house.policy, house.settings, replace=True)
+    assert (folder / "cem.totp").read_text() == secret
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    assert (folder / "cem.totp").read_text() != secret
+    assert house.last() == Enrolled(approver="cem", login=account(), replaces=True)
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert house.replaced() == 2 * [f"cem's secret was replaced on {today} by {account()}: did they ask for it?"]
+
+
+def test_a_secret_that_was_taken_away_first_or_that_no_ledger_knows_is_replaced_all_the_same(house: House) -> None:
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    (promotion.secrets_folder(house.settings) / "cem.totp").unlink()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already"):
+        promotion.enroll("cem", house.policy, house.settings)
+    promotion.enroll("cem", house.policy, house.settings, replace=True)
+    house.ledger.path.unlink()
+    with pytest.raises(PromotionRefused, match="cem was enrolled already"):
+        promotion.enroll("cem", house.policy, house.settings)
+
+
+def test_an_older_ledger_tells_a_replaced_secret_too(house: House) -> None:
+    for _ in range(2):
+        house.ledger.append(Enrolled(approver="bob", login="somebody"))
+    (found,) = house.replaced()
+    assert "bob's secret was replaced" in found
+
+
+def test_what_nobody_decided_in_time_is_recorded_by_whoever_comes_next(house: House) -> None:
+    past = datetime.now(UTC) - timedelta(minutes=1)
+    late = house.requested(expires_at=past)
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "too late")
+    with pytest.raises(PromotionRefused, match="the request is expired: nobody decided before"):
+        promotion.decide(late.digest, attempt, house.policy, house.settings, code="000000")
+    assert [type(entry.event) for entry in house.ledger.entries()] == [Requested, Expired, Refused]
+    another = house.requested(expires_at=past, run_id="another")
+    with pytest.raises(ModelError, match="no candidate"):
+        promotion.request(house.model, house.policy, house.settings)
+    last = house.last()
+    assert isinstance(last, Expired)
+    assert last.request == another.digest
+
+
+def test_a_cut_tail_is_found_though_no_champion_moved_and_what_follows_does_not_hide_it(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry, whole = house.approved(), house.ledger.path.read_bytes()
+    assert house.head_findings() == []
+    house.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # the approval
+    (found,) = house.head_findings()
+    assert found == "MLflow remembers an entry 2 that the ledger does not hold: it was cut, or is another"
+    attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "instead")
+    promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code("bob"))
+    assert house.head_findings() == [found]
+    assert f"{house.model}-candidates: {found}; look with tunegate verify" in caplog.text
+    house.ledger.path.unlink()
+    assert house.head_findings() == [found]
+
+
+def test_refused_voided_and_rolled_back_are_remembered_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missed() -> bool:
+        whole = house.ledger.path.read_bytes()
+        house.ledger.path.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))
+        found = house.head_findings()
+        house.ledger.path.write_bytes(whole)
+        return bool(found) and house.head_findings() == []
+
+    entry = house.approved()
+    attempt = Attempt("approved", "ann", "0" * 12, "again")
+    with pytest.raises(PromotionRefused, match="has decided already"):
+        promotion.decide(entry.digest, attempt, house.policy, house.settings, code="000000")
+    assert missed()
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "heard_all", lambda *_: False)
+        with pytest.raises(PromotionRefused, match="the approval is void"):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert missed()
+    house.requested(expires_at=datetime.now(UTC) - timedelta(minutes=1))
+    promotion.expire(house.policy, house.settings)
+    assert missed()
+    house.promoted("1")
+    house.promoted("2", "1")
+    house.aliases("2", "1")
+    promotion.rollback(house.model, "worse", "bob", house.policy, house.settings, code=house.code("bob"))
+    assert missed()
+
+
+def test_a_decision_stands_while_mlflow_is_away_and_the_next_one_catches_up(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(_: Settings) -> Any:
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "client", away)
+        entry = house.approved()
+    assert promotion.where(entry, house.policy, house.settings).state == "approved"
+    assert "MLflow was not told where the ledger ends: ConnectionError" in caplog.text
+    candidates = house.registry.get_registered_model(f"{house.model}-candidates")
+    assert head.HEAD_TAG not in candidates.tags
+    again = Attempt("approved", "ann", DIGESTS.adapter[:12], "again")
+    with pytest.raises(PromotionRefused, match="has decided already"):
+        promotion.decide(entry.digest, again, house.policy, house.settings, code="000000")
+    last = house.ledger.entries()[-1]
+    candidates = house.registry.get_registered_model(f"{house.model}-candidates")
+    assert candidates.tags[head.HEAD_TAG] == f"{last.number} {last.digest}"
+
+
+@pytest.fixture
+def held(house: House, monkeypatch: pytest.MonkeyPatch) -> Entry:
+    """An approved request that came in quiet hours, which are over now."""
+    hours = {"start": "22:00", "end": "06:00", "timezone": "UTC"}
+    house.policy = policy(needed=1, rehearsal_rows=5, models=[house.model], quiet_hours=hours)
+    house.promoted("1")
+    house.aliases("1")
+    entry = house.approved()
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    monkeypatch.setattr(promotion, "rehearse", kill)
+    monkeypatch.setattr(QuietHours, "hold", lambda *_: True)
+    for _ in range(2):
+        with pytest.raises(PromotionRefused, match="no model changes from 22:00 to 06:00 UTC; after that reconcile"):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    assert house.finish() == ([], [])
+    *before, last = [found.event for found in house.ledger.entries()]
+    assert last == Held(request=entry.digest, why="no model changes from 22:00 to 06:00 UTC")
+    assert not any(isinstance(event, Held) for event in before)
+    monkeypatch.setattr(QuietHours, "hold", lambda *_: False)
+
+    def works(request: str, model: str, version: str, rows: int, _: Settings) -> Rehearsed:
+        return Rehearsed(request=request, model=model, version=version, rows=rows, same=rows)
+
+    monkeypatch.setattr(promotion, "rehearse", works)
+    return entry
+
+
+def test_quiet_hours_hold_back_before_any_rehearsal_and_after_them_the_move_follows_once(
+    house: House, held: Entry
+) -> None:
+    (done,), stuck = house.finish()
+    assert isinstance(done, Promoted)
+    assert (done.request, done.previous, stuck) == (held.digest, "1", [])
+    assert house.alias("champion") == done.version
+    assert house.finish() == ([], [])
+
+
+def test_what_quiet_hours_held_back_is_verified_again_like_any_other(
+    house: House, held: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: False)
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{held.digest[:12]}: held back in quiet hours, it fails now: ")
+    assert house.alias("champion") == "1"
+    assert house.finish() == ([], [])  # the approval is void

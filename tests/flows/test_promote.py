@@ -1,0 +1,91 @@
+"""Forms of a suspended run: what comes once nothing waits for it is refused, and leaves its trace."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from prefect.input import keyset_from_paused_state
+from prefect.states import Suspended
+
+from conf.settings import settings
+from flows import runs
+from tasks.ledger import Entry, Expired, Ledger, Refused, Requested
+from tests.tasks.promote.desk import DIGESTS, policy
+
+module = importlib.import_module("flows.promote")  # the package's name of it is the flow's
+FORM = {"decision": "approve", "approver": "ann", "candidate": "ab" * 6, "reason": "read it", "code": "123456"}
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Entry:
+    """A request that expired a minute ago."""
+    monkeypatch.setenv("TUNEGATE_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    rules = policy(needed=1)
+    monkeypatch.setattr(module, "load_policy", lambda: rules)
+    monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("run"))
+    for name in ("keep_head", "head_kept"):
+        monkeypatch.setattr(module.promotion, name, lambda *_: nullcontext())  # no MLflow is here
+    monkeypatch.setattr(module, "form_sent_at", lambda _: datetime.now(UTC))
+    asked = Requested(
+        model="bank",
+        version="3",
+        model_id="m-1",
+        run_id="run",
+        digests=DIGESTS,
+        requested_by=("trainer",),
+        policy=rules.digest(),
+        expires_at=datetime.now(UTC) - timedelta(minutes=1),
+    )
+    return Ledger.of(settings()).append(asked)
+
+
+def test_a_form_sent_to_a_request_that_ended_is_refused_once_and_leaves_a_trace(
+    late: Entry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = {"decision-0": FORM, "decision-1": {**FORM, "decision": "reject"}}
+    monkeypatch.setattr(module, "sent_form", lambda run, key: sent.get(key) if run == "run-1" else None)
+    for _ in range(2):  # a run that starts from the top again brings the same forms
+        module._ask_until_decided(late, "run-1")
+    _, expired, *refused = [entry.event for entry in Ledger.of(settings()).entries()]
+    assert isinstance(expired, Expired)
+    why = f"the request is expired: {expired.why}"
+    assert refused == [
+        Refused(request=late.digest, claimed="ann", why=why, attempt=f"run-1/{number}") for number in range(2)
+    ]
+    assert "nobody decided before" in caplog.text
+
+
+class Server:
+    """Answers as Prefect's client, for one form."""
+
+    def __init__(self, run: UUID, key: str) -> None:
+        self.run, self.key = run, keyset_from_paused_state(Suspended(pause_key=key))["response"]
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        return None
+
+    def read_flow_run_input(self, run: UUID, key: str) -> str:
+        found = (run, key) == (self.run, self.key)
+        request = httpx.Request("GET", "http://server/input")
+        httpx.Response(200 if found else 404, request=request).raise_for_status()
+        return json.dumps(FORM)
+
+
+def test_a_form_is_read_by_the_key_that_prefect_keeps_it_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = uuid4()
+    monkeypatch.setattr(runs, "_client", lambda: Server(run, "decision-1"))
+    assert runs.sent_form(str(run), "decision-1") == FORM
+    assert runs.sent_form(str(run), "decision-0") is None
