@@ -291,6 +291,7 @@ def _tracking(job: Job, rank: int) -> Any:
     if job.tracking is None or not job.tracking.log_system_metrics or rank != 0:
         return contextlib.nullcontext()
     import mlflow
+    from mlflow.exceptions import MlflowException
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     mlflow.set_tracking_uri(job.tracking.tracking_uri)
@@ -305,6 +306,12 @@ def _tracking(job: Job, rank: int) -> Any:
         finally:
             if monitor:
                 monitor.finish()
+                # What was sampled since the last interval would be lost: of a training shorter than one, everything.
+                # As finish() has it: a server that is away costs these figures, not the training.
+                with contextlib.suppress(MlflowException):
+                    if last := monitor.aggregate_metrics():
+                        monitor.publish_metrics(last)
+                        monitor.mlflow_logger.flush()
 
     return monitored()
 

@@ -106,11 +106,10 @@ def test_training_learns_and_keeps_its_history(made: tuple[Store, Split, Base], 
 
 
 def test_mlflow_gets_the_figures_while_it_trains_and_a_listener_each_step(
-    made: tuple[Store, Split, Base], smoke: SmokeTest, adapter: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: tuple[Store, Split, Base], smoke: SmokeTest, adapter: Adapter, tmp_path: Path
 ) -> None:
     from mlflow import MlflowClient
 
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1")
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     registry = MlflowClient(address, address)
     run = registry.create_run(registry.create_experiment("live", (tmp_path / "artifacts").as_uri())).info.run_id
