@@ -6,24 +6,18 @@ Screenshots of each page lie in the folder that TUNEGATE_SCREENSHOTS names, or i
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
+from tests.browser import NEEDS_A_BROWSER, chromium, screenshots_folder
 from tests.flows.place import Place
 from tests.flows.platform import Platform, platform
 from tests.waiting import wait_for
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.platform,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
+pytestmark = NEEDS_A_BROWSER
 
 APPROVER, OTHER = "first-approver", "second-approver"
 RUN_SECONDS = 600
@@ -43,12 +37,10 @@ def server(place: Place) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def browser_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(30_000)
         yield page
-        browser.close()
 
 
 class Person:
@@ -109,11 +101,9 @@ class Person:
 
 @pytest.fixture(scope="module")
 def person(browser_page: Page, server: Platform, place: Place, tmp_path_factory: pytest.TempPathFactory) -> Person:
-    folder = Path(os.environ.get("TUNEGATE_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
     for approver in (APPROVER, OTHER):
         assert "otpauth://totp/" in place.command("enroll", approver).stdout
-    return Person(browser_page, server, place, folder)
+    return Person(browser_page, server, place, screenshots_folder(tmp_path_factory))
 
 
 def test_an_engineer_picks_a_recipe_presses_run_and_watches(person: Person, server: Platform) -> None:

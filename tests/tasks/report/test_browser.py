@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.platform, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+from tests.browser import NEEDS_A_BROWSER, chromium, screenshots_folder
+
+pytestmark = NEEDS_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as found:
         yield found
-        found.close()
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return screenshots_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def pages(page: str, first_page: str, refused_page: str, tmp_path_factory: pytes
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")])
 @pytest.mark.parametrize("name", ["passed", "inconclusive", "refused"])
 def test_nothing_sticks_out_and_the_verdict_is_seen_first(
-    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: Literal["light", "dark"], tmp_path: Path
+    browser: Browser, pages: dict[str, Path], name: str, width: int, scheme: Literal["light", "dark"], shots: Path
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
     told: list[str] = []
@@ -44,7 +46,6 @@ def test_nothing_sticks_out_and_the_verdict_is_seen_first(
     page.on("console", lambda message: told.append(message.text))
     page.on("request", lambda request: told.append(request.url) if not request.url.startswith("file:") else None)
     page.goto(pages[name].as_uri())
-    shots = Path(os.environ.get("TUNEGATE_SCREENSHOTS") or tmp_path)
     page.screenshot(path=shots / f"report-{name}-{width}-{scheme}.png")
     expect(page.locator("h1")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") == width
