@@ -63,7 +63,9 @@ class Ring:
             yield self._loaded
 
     def empty(self) -> None:
-        """Let go of the base."""
+        """Let go of the base, if there is one: to collect garbage for nothing takes half a second."""
+        if self._loaded is None:
+            return
         self._loaded, self._standing = None, None
         self._names.clear()
         give_back()
