@@ -32,6 +32,7 @@ from tasks.ledger import (
     Rehearsed,
     Requested,
     RolledBack,
+    lost_champion,
     told_champions,
     told_moves,
 )
@@ -158,23 +159,19 @@ def request(
         reason=override.reason.strip() if override else "",
     )
     mine = {"expires_at": asked.expires_at, "attempt": asked.attempt}
-    for known, stands in standing_requests:
-        if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
-            return known
     ledger = Ledger.of(settings)
-    with head_kept(model, ledger, settings):
+    with head_kept(model, ledger, settings), ledger.busy():
+        for known, stands in requests(policy, settings):  # read anew: another may have asked meanwhile
+            if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
+                return known
         return ledger.append(asked, now=now)
 
 
 def _refuse_lost_champion(model: str, settings: Settings) -> None:
     """The registry must name the champion that the ledger names, or gates were held against another one, or none."""
-    told = told_champions(Ledger.of(settings).entries()).get(model)
     found = registry.alias(client(settings), model, registry.CHAMPION)
-    if told is not None and found != told:
-        raise PromotionRefused(
-            f"{model}: the ledger names version {told} as champion, the registry {found or 'none'}: moved by hand? "
-            "look with tunegate verify, and set the alias again"
-        )
+    if why := lost_champion(Ledger.of(settings).entries(), model, found):
+        raise PromotionRefused(why)
 
 
 def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
@@ -302,7 +299,7 @@ def decide(
         def prove(approver: Approver) -> Proof | None:
             return proof_of(approver, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
 
-        return judged(entries, entry.digest, attempt, policy, now, prove)
+        return judged(entries, entry.digest, attempt, policy, now, prove, by_code=key is None)
 
     with head_kept(asked.model, ledger, settings), ledger.busy():
         known = recorded(ledger.entries(), attempt.name) if attempt.name else None
@@ -364,10 +361,12 @@ def _moved(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> Pro
     _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
     if not stands.moving:
         _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, now)
+    if not registry.is_champion_of(reg, asked.model, entry.digest):  # else this was asked before it became that
         _refuse_lost_champion(asked.model, settings)
         _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
         _refuse_unheard(entry, asked, settings, ledger)
-        ledger.append(Moving(request=entry.digest))
+    if not stands.moving:
+        ledger.append(Moving(request=entry.digest), now=now)  # the time at which all of this was asked
     described = _described(ledger, entry, stands, settings)
     version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
     _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
@@ -394,10 +393,11 @@ def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: 
     entry, asked = find_request(entries, name)
     stands = standing(entries, entry.digest, policy, datetime.now(UTC))
     rows = rule_of(policy, asked.model).rehearsal_rows
-    if stands.state != "approved" or stands.moving:
+    if stands.state != "approved":
         return
-    _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
-    if not rows:
+    if not stands.moving:
+        _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
+    if not rows or registry.is_champion_of(client(settings), asked.model, entry.digest):
         return
     champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
     done = {(e.event.request, e.event.version) for e in entries if isinstance(e.event, Rehearsed)}
@@ -424,9 +424,8 @@ def rollback(
     previous = registry.alias(reg, model, registry.PREVIOUS)
     if champion is None or previous is None or champion == previous:
         raise PromotionRefused(f"{model}: there is no previous champion to go back to")
-    _approved_digests(ledger.entries(), model, previous)
-    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     digests = _refuse_changed_way_back(ledger.entries(), model, previous, settings)
+    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     order = Rollback(model, previous, champion, approver, reason)
     text = proofs.statement("rolled_back", order.move, approver, reason.strip(), digests)
     signed = None if key is None else _signed(key, text)
@@ -438,7 +437,7 @@ def rollback(
         now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if now_there != (champion, previous):
             raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")
-        done = judged_rollback(ledger.entries(), order, policy, now, prove)
+        done = judged_rollback(ledger.entries(), order, policy, now, prove, by_code=key is None)
         entry = ledger.append(done, now=now)
         if isinstance(done, Refused):
             raise PromotionRefused(f"{model}: {done.why}; nothing was changed")
@@ -466,16 +465,11 @@ def approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Di
     return asked[moves[-1].request].digests if moves and moves[-1].request in asked else None
 
 
-def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests:
-    found = approved_digests(entries, model, version)
-    if found is None:
-        raise PromotionRefused(f"{model} version {version}: nobody ever approved it; the champion stays")
-    return found
-
-
 def _refuse_changed_way_back(entries: tuple[Entry, ...], model: str, version: str, settings: Settings) -> Digests:
     """The digests of a version to go back to, taken anew; they must be those that were approved."""
-    digests = _approved_digests(entries, model, version)
+    digests = approved_digests(entries, model, version)
+    if digests is None:
+        raise PromotionRefused(f"{model} version {version}: nobody ever approved it; the champion stays")
     if verified_digests(model, version, settings) != digests:
         raise DigestMismatch(f"{model} version {version}: it is not what was approved; the champion stays")
     return digests
@@ -554,8 +548,8 @@ def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
 
 def _hold_in_quiet_hours(ledger: Ledger, request_digest: str, model: str, policy: Policy, now: datetime) -> None:
     """Refuse in quiet hours, and write down once that nothing else held it back: `finish` goes on with it."""
-    quiet = rule_of(policy, model).quiet_hours
-    if quiet is None or not quiet.hold(now):
+    quiet = policy.quiet(model, now)
+    if quiet is None:
         return
     why = f"no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
     if not any(isinstance(e.event, Held) and e.event.request == request_digest for e in ledger.entries()):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
+    Decided,
     Enrolled,
     Entry,
     Expired,
@@ -39,6 +42,7 @@ from tasks.promote.decision import GUESSES, NOT_PROVEN
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
+from tasks.register.submission import Submission
 from tasks.results import Answers, Artifact, ChampionEvaluation
 from tests.tasks.people.made import card, marks, sheet_of, store_in
 from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
@@ -192,6 +196,26 @@ def test_a_candidate_whose_gates_knew_another_champion_is_not_asked_for(
         promotion._refuse_other_champion(house.model, "1", house.settings)
 
 
+def test_of_two_that_ask_at_once_the_second_finds_the_request_of_the_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("compared_champion", "_refuse_foreign_recipe"):
+        monkeypatch.setattr(promotion, name, lambda *_: None)
+    monkeypatch.setattr(promotion, "_refused_metrics", lambda *_: ())
+    submitted = Submission(started_by=("trainer",), recipe_origin="reviewed")
+    monkeypatch.setattr(promotion, "submission_of", lambda *_: submitted)
+    house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
+    names, asked = iter(["first"]), []
+
+    def meanwhile(*_: object) -> object:
+        asked.extend(promotion.request(house.model, house.policy, house.settings, name=name) for name in names)
+        return DIGESTS
+
+    monkeypatch.setattr(promotion, "verified_digests", meanwhile)
+    assert [promotion.request(house.model, house.policy, house.settings, name="second")] == asked
+    assert promotion.requested(asked[0]).attempt == "first"
+
+
 def test_a_candidate_whose_gates_asked_about_no_champion_may_meet_any(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,7 +314,7 @@ def wrong(code: str) -> str:
         ("mallory", "worse", 0, lambda h: h.code(), "not an approver of this model"),
         ("<script>", "worse", 0, lambda h: h.code(), "not an approver of this model"),
         ("ann", " ", 0, lambda h: h.code(), "a rollback needs a reason"),
-        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes"),
+        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes, or sign with a key"),
         ("ann", "worse", GUESSES - 1, lambda h: wrong(h.code()), "wrong code or key"),
         ("ann", "worse", 0, lambda h: h.code()[:5], "wrong code or key"),
         ("ann", "worse", 0, lambda h: (h.code(), h.code("bob"))[1], "wrong code or key"),
@@ -341,6 +365,8 @@ def test_one_move_that_the_policy_forbids_since_blocks_no_other_model(house: Hou
     override = {"metrics": ["perplexity"], "approvers": ["ann"], "needed": 1}
     house.policy = policy(**NO_REHEARSAL, models=["*"], overrides=[override])
     stuck = house.requested(model="other", overrides=("perplexity",))
+    said = {"approver": "ann", "reason": "wrong gate", "proof": SIGNED}
+    house.ledger.append(Decided(kind="overridden", request=stuck.digest, **said))
     house.ledger.append(Moving(request=stuck.digest))
     house.policy = policy(**NO_REHEARSAL, models=["*"])
     entry = house.approved()
@@ -356,7 +382,7 @@ def test_a_champion_whose_alias_was_removed_is_no_reason_to_take_the_next_for_th
     for model in (house.model, "gone-altogether"):
         if model != house.model:
             house.ledger.append(Promoted(request="0" * 64, model=model, version="2", previous=None))
-        with pytest.raises(ModelError, match=rf"{model}: the ledger names version 2 .* no alias champion.* verify"):
+        with pytest.raises(ModelError, match=rf"{model}: the ledger names version 2 .* the registry none.* verify"):
             standing_champion(model, house.settings)
 
 
@@ -452,6 +478,80 @@ def test_a_promotion_that_was_killed_is_ended_once_and_one_that_cannot_be_keeps_
     assert (done.request, done.version) == (entry.digest, house.alias("champion"))
     assert why.startswith(f"{stuck.digest[:12]}: its move began and cannot be ended: ")
     assert house.finish() == ([], [])
+
+
+@pytest.mark.parametrize("lacks", ["champion", "digests", "scorecards", "way back"])
+def test_a_move_that_has_reached_no_alias_is_verified_like_a_fresh_one(
+    house: House, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.policy = policy(needed=1, rehearsal_rows=5, models=[house.model])
+    house.promoted("1")
+    house.aliases("3" if lacks == "champion" else "1")
+    entry = house.approved()
+    house.ledger.append(Moving(request=entry.digest))
+    rehearsed = Rehearsed(request=entry.digest, model=house.model, version="1", rows=5, same=5)
+
+    def way_back(*_: object) -> Rehearsed:
+        if lacks == "way back":
+            raise PromotionRefused("the way back to it does not work")
+        return rehearsed
+
+    monkeypatch.setattr(promotion, "rehearse", way_back)
+    if lacks == "digests":
+        monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS.model_copy(update={"files": "other"}))
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: lacks != "scorecards")
+    before = house.alias("champion")
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{entry.digest[:12]}: its move began and cannot be ended: ")
+    assert house.alias("champion") == before
+    assert len(house.registry.search_model_versions(f"name = '{house.model}'")) == 3  # and nothing was copied
+
+
+def test_a_move_that_has_reached_the_alias_is_ended_though_people_said_more_since(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    house.promoted("1")
+    house.aliases("1")
+    entry = house.approved()
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "close", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: False)
+    house.policy = house.policy.model_copy(
+        update={"rules": (house.policy.rules[0].model_copy(update={"rehearsal_rows": 5}),)}
+    )
+    monkeypatch.setattr(promotion, "rehearse", kill)
+    (done,), stuck = house.finish()
+    assert (done.version, stuck, house.alias("champion")) == ("4", [], "4")
+
+
+def test_a_move_that_is_only_said_to_have_begun_is_not_for_a_schedule(house: House) -> None:
+    entry = house.requested()
+    house.ledger.append(Moving(request=entry.digest))
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "read it")
+    promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
+    assert house.finish() == ([], [])
+    assert house.alias("champion") is None
+
+
+def test_whoever_guessed_too_often_still_decides_by_a_key(house: House, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    ann = house.policy.approvers[0].model_copy(update={"ssh_keys": (key.with_suffix(".pub").read_text().strip(),)})
+    house.policy = house.policy.model_copy(update={"approvers": (ann, *house.policy.approvers[1:])})
+    entry, attempt = house.requested(), Attempt("approved", "ann", DIGESTS.adapter[:12], "read it")
+    decide = partial(promotion.decide, entry.digest, attempt, house.policy, house.settings)
+    code = house.code()
+    for _ in range(GUESSES):
+        with pytest.raises(PromotionRefused, match="wrong code or key"):
+            decide(code=wrong(code))
+    with pytest.raises(PromotionRefused, match="too many wrong codes; wait 15 minutes, or sign with a key"):
+        decide(code=code)
+    assert decide(key=key).state == "approved"
 
 
 def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
