@@ -56,9 +56,10 @@ from tasks.promote.decision import (
 from tasks.promote.evidence import (
     compared_champion,
     heard_all,
-    resolved_recipe,
+    lineage_of,
     submission_of,
     verdict_of,
+    verified,
     verified_digests,
 )
 from tasks.promote.head import head_kept, keep_head
@@ -68,6 +69,7 @@ from tasks.promote.reviewed import against_recipe
 from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client, run_page
 from tasks.register.submission import Submission
+from tasks.results import ChampionEvaluation, Verdict
 
 __all__ = [
     "Attempt",
@@ -131,26 +133,26 @@ def request(
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
     _refuse_lost_champion(model, settings)
-    digests = verified_digests(candidates, version, settings)
-    _refuse_other_champion(model, version, settings)
-    if not heard_all(candidates, version, settings):
+    found = verified(candidates, version, settings)
+    _refuse_other_champion(model, compared_champion(found), settings)
+    if not heard_all(found.lineage, settings):
         raise PromotionRefused(f"{model}: {UNHEARD}; run its recipe again")
     for known, stands in standing_requests:
-        if stands.state == "rejected" and requested(known).digests == digests:
+        if stands.state == "rejected" and requested(known).digests == found.digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
             raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
-    refused = _refused_metrics(model, version, override, settings)
+    refused = _refused_metrics(model, version, found.verdict, override)
     deciders(policy, model, refused)  # raises where nobody may
     entry = reg.get_model_version(candidates, version)
-    submission = submission_of(candidates, version, settings)
-    _refuse_foreign_recipe(entry, submission, rule, settings)
+    submission = submission_of(found.submission)
+    _refuse_foreign_recipe(entry, found.recipe, submission, rule, settings)
     now = datetime.now(UTC)
     asked = Requested(
         model=model,
         version=version,
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),
-        digests=digests,
+        digests=found.digests,
         requested_by=_owners(submission, override),
         policy=policy.digest(),
         expires_at=now + timedelta(hours=rule.expires_hours),
@@ -174,18 +176,16 @@ def _refuse_lost_champion(model: str, settings: Settings) -> None:
         raise PromotionRefused(why)
 
 
-def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
+def _refuse_other_champion(model: str, compared: ChampionEvaluation | None, settings: Settings) -> None:
     """What its gates compared it with must be what it would replace."""
-    compared = compared_champion(f"{model}-candidates", version, settings)
     champion = registry.alias(client(settings), model, registry.CHAMPION)
     if compared is not None and compared.version != champion:
         was, now = (f"version {one}" if one else "nothing" for one in (compared.version, champion))
         raise PromotionRefused(f"{model}: its gates knew {was} as champion, and now it is {now}; run its recipe again")
 
 
-def _refused_metrics(model: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+def _refused_metrics(model: str, version: str, verdict: Verdict, override: Override | None) -> tuple[str, ...]:
     """The metrics of the gates that refused a version, each once; none without an override, and some with one."""
-    verdict = verdict_of(f"{model}-candidates", version, settings)
     refused = tuple(dict.fromkeys(gate.metric for gate in verdict.gates if not gate.passed))
     fixed = [gate.metric for gate in verdict.gates if not gate.passed and not gate.overridable]
     if override is not None and fixed:
@@ -205,9 +205,11 @@ def _owners(submission: Submission, override: Override | None) -> tuple[str, ...
     return tuple(sorted({*submission.started_by, *asks}))
 
 
-def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, settings: Settings) -> None:
+def _refuse_foreign_recipe(
+    entry: Any, recipe: dict[str, Any], submission: Submission, rule: Rule, settings: Settings
+) -> None:
     """Refuse a version of MLflow's whose recipe nobody reviewed, and leave a trace of who asked."""
-    why = against_recipe(resolved_recipe(entry.name, str(entry.version), settings), rule, settings)
+    why = against_recipe(recipe, rule, settings)
     if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
@@ -575,7 +577,7 @@ def _refuse_if_changed(
 
 def _refuse_unheard(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
     """What people said after the gates had judged voids the approval too: it may be a showstopper."""
-    if not heard_all(asked.candidates, asked.version, settings):
+    if not heard_all(lineage_of(asked.candidates, asked.version, settings), settings):
         ledger.append(Expired(request=entry.digest, why=UNHEARD))
         raise PromotionRefused(f"{entry.digest[:SHOWN]}: {UNHEARD}; the approval is void, run its recipe again")
 
