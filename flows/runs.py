@@ -92,11 +92,11 @@ def other_run(run: str, request: str, first: str) -> str | None:
     Args:
         first: the run that asked, which may not be marked yet; empty where it was asked at a terminal.
     """
+    live = ("PAUSED", "SCHEDULED", "PENDING", "RUNNING")
     with _client() as client:
-        asked = _runs(client, id={"any_": [first]}) if first else []
-        marked = _runs(client, tags={"all_": [_tag(request)]})
-        others = [other for other in (*asked, *marked) if str(other.id) != run]
-        return next((str(other.id) for other in others if not _is_over(other) and not _is_silent(client, other)), None)
+        found = _runs(client, *live, tags={"all_": [_tag(request)]})
+        found += _runs(client, *live, id={"any_": [first]}) if first else []
+        return next((str(o.id) for o in found if str(o.id) != run and not _is_silent(client, o)), None)
 
 
 def end_waiting(request: str, why: str) -> None:
@@ -110,8 +110,8 @@ def end_waiting(request: str, why: str) -> None:
 
     try:
         with _client() as client:
-            for run in _runs(client, tags={"all_": [_tag(request)]}):
-                if _is_paused(run) or _is_silent(client, run):
+            for run in _runs(client, "PAUSED", "RUNNING", tags={"all_": [_tag(request)]}):
+                if run.state_type == "PAUSED" or _is_silent(client, run):
                     client.set_flow_run_state(run.id, Completed(message=why), force=True)
     except httpx.HTTPError as error:
         logging.getLogger("tunegate").warning("the runs that wait for %s could not be ended: %r", request[:12], error)
@@ -127,29 +127,21 @@ def crash_silent() -> None:
     from prefect.states import Crashed
 
     with _client() as client:
-        for run in _runs(client, "promote", "rollback", state={"type": {"any_": ["RUNNING"]}}):
+        for run in _runs(client, "RUNNING", flows=("promote", "rollback")):
             if _is_silent(client, run):
                 minutes = SILENCE.total_seconds() // 60
                 state = Crashed(message=f"Nothing heard of it for {minutes:.0f} minutes; its worker is gone.")
                 client.set_flow_run_state(run.id, state, force=True)
 
 
-def _runs(client: SyncPrefectClient, *flows: str, **wanted: object) -> list[FlowRun]:
-    """The flow runs of these flows, or of all, that fit a filter of Prefect's."""
+def _runs(client: SyncPrefectClient, *states: str, flows: tuple[str, ...] = (), **wanted: object) -> list[FlowRun]:
+    """The flow runs in states of these types, of these flows or of all, that fit a filter of Prefect's."""
     from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
 
     return client.read_flow_runs(
-        flow_filter=FlowFilter.model_validate({"name": {"any_": flows}} if flows else {}),
-        flow_run_filter=FlowRunFilter.model_validate(wanted),
+        flow_filter=FlowFilter.model_validate({"name": {"any_": flows}}) if flows else None,
+        flow_run_filter=FlowRunFilter.model_validate({**wanted, "state": {"type": {"any_": states}}}),
     )
-
-
-def _is_over(run: FlowRun) -> bool:
-    return run.state is None or run.state.is_final()
-
-
-def _is_paused(run: FlowRun) -> bool:
-    return run.state is not None and run.state.is_paused()
 
 
 def _is_silent(client: SyncPrefectClient, run: FlowRun) -> bool:
