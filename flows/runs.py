@@ -129,9 +129,9 @@ def crash_silent() -> None:
     with _client() as client:
         for run in _runs(client, "RUNNING", flows=("promote", "rollback")):
             if _is_silent(client, run):
-                minutes = SILENCE.total_seconds() // 60
-                state = Crashed(message=f"Nothing heard of it for {minutes:.0f} minutes; its worker is gone.")
-                client.set_flow_run_state(run.id, state, force=True)
+                why = f"Nothing heard of it for {SILENCE.total_seconds() / 60:.0f} minutes; its worker is gone."
+                crashed: State[None] = Crashed(message=why)
+                client.set_flow_run_state(run.id, crashed, force=True)
 
 
 def _runs(client: SyncPrefectClient, *states: str, flows: tuple[str, ...] = (), **wanted: object) -> list[FlowRun]:

@@ -86,7 +86,7 @@ def test_a_run_that_beats_lives(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def heard() -> bool:
         with runs._client() as client:
-            return bool(client.read_events(beats).events)
+            return bool(client.read_events(beats, limit=1).events)
 
     wait_for(heard, seconds=60)
     silent(monkeypatch, datetime.now(UTC) - began - timedelta(seconds=3))  # after both began, and before the beat
