@@ -115,6 +115,12 @@ class Policy(Section):
         """The first rule whose pattern fits the registered name."""
         return next((rule for rule in self.rules if any(fnmatchcase(model, p) for p in rule.models)), None)
 
+    def quiet(self, model: str, at: datetime) -> QuietHours | None:
+        """The quiet hours of the model within which `at` (with its zone) lies, or None."""
+        rule = self.rule_for(model)
+        hours = rule.quiet_hours if rule else None
+        return hours if hours is not None and hours.hold(at) else None
+
     def approver(self, name: str) -> Approver | None:
         """The approver of that name."""
         return next((approver for approver in self.approvers if approver.name == name), None)

@@ -20,7 +20,7 @@ def finetune(recipe: RecipeName, overrides: Overrides = (), prepared: str = "") 
 
     Args:
         recipe: one of conf/recipes.
-        overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`; empty as a rule.
+        overrides: `KEY=VALUE` each, in sections that the policy leaves free, e.g. `training.seed=7`; empty as a rule.
         prepared: the key that a run of `prepare` ended with; empty: prepare here first.
     """
     loaded = recipe_of(recipe, overrides)

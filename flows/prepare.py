@@ -18,7 +18,7 @@ def prepare(recipe: RecipeName, overrides: Overrides = ()) -> Prepared:
 
     Args:
         recipe: one of conf/recipes.
-        overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`; empty as a rule.
+        overrides: `KEY=VALUE` each, in sections that the policy leaves free, e.g. `training.seed=7`; empty as a rule.
     """
     loaded = recipe_of(recipe, overrides)
     with watched():

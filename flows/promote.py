@@ -9,13 +9,14 @@ from typing import Literal
 from prefect import State, flow, get_run_logger, suspend_flow_run
 from prefect.artifacts import create_markdown_artifact
 from prefect.input import RunInput
+from prefect.states import Completed
 from pydantic import Field, ValidationError
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import end_expired, tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
-from flows.runs import deployed_run, form_sent_at, is_marked, mark, others_wait, refusal, sent_form
+from flows.runs import deployed_run, form_sent_at, is_marked, mark, other_run, refusal, sent_form
 from tasks import promote as promotion
 from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Entry, Promoted
@@ -36,7 +37,7 @@ class Decision(RunInput):
 
 
 @flow(name="promote", flow_run_name="promote-{model}", persist_result=False)
-def promote(model: ModelName) -> Promoted | State[None] | None:
+def promote(model: ModelName) -> Promoted | State[None]:
     """Ask for a promotion, wait for enough people, move the champion.
 
     A resumed flow starts from the top: each form comes again, and counts once. What does not count is asked again.
@@ -45,7 +46,7 @@ def promote(model: ModelName) -> Promoted | State[None] | None:
         model: the registered name, without `-candidates`.
 
     Returns:
-        The move; None where another run waits with the same request already; a failed state where it was refused.
+        The move; a state that names the run where another has the same request; a failed state where it was refused.
     """
     try:
         return _ask_and_move(model)
@@ -53,16 +54,16 @@ def promote(model: ModelName) -> Promoted | State[None] | None:
         return refusal(error)
 
 
-def _ask_and_move(model: str) -> Promoted | None:
+def _ask_and_move(model: str) -> Promoted | State[None]:
     run, policy, current = deployed_run(), load_policy(), settings()
     prepare_environment(current)
     if run is None:
         raise PromotionRefused(f"{model}: only a deployment can wait for a person; here: tunegate promote {model}")
     end_expired(policy)
     entry = promotion.request(model, policy, current, name=run)
-    if others_wait(run, entry.digest):
-        return None
-    if not is_marked(run, entry.digest):  # not again by a run that a form has resumed
+    if not is_marked(run, entry.digest):  # a run that a form has resumed goes on with it, and announces nothing again
+        if other := other_run(run, entry.digest, promotion.requested(entry).attempt):
+            return Completed(message=f"run {other} has this request already: decide there")
         _announce(entry)
         mark(run, entry.digest)
     _ask_until_decided(entry, run)
@@ -133,10 +134,9 @@ def _record(entry: Entry, form: Decision, run: str, name: str) -> str:
         name=name,
     )
     replayed = promotion.is_recorded(name, settings())
+    sent_at = None if replayed else form_sent_at(run)
     try:
-        stands = promotion.decide(
-            entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=form_sent_at(run)
-        )
+        stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=sent_at)
     except PromotionRefused as refused:
         return str(refused)
     if not replayed:

@@ -24,7 +24,7 @@ def retrain(recipe: RecipeName, overrides: Overrides = ()) -> Outcome | None:
 
     Args:
         recipe: one of conf/recipes.
-        overrides: `KEY=VALUE` each, e.g. `training.learning_rate=1.0e-4`; empty as a rule.
+        overrides: `KEY=VALUE` each, in sections that the policy leaves free, e.g. `training.seed=7`; empty as a rule.
 
     Returns:
         What the run ended with; None where another work pool did it.

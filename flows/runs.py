@@ -1,10 +1,10 @@
-"""Flow runs: their names, how they end, which wait for a person, and their end when the answer came elsewhere."""
+"""Flow runs: their names, how they end, which wait for a person, and the end of those that nobody ends elsewhere."""
 
 from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,8 +15,13 @@ from conf.settings import settings
 if TYPE_CHECKING:
     from prefect import State
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun
 
     from tasks.errors import TunegateError
+
+
+# Three beats and more, also where a pool's template does not set them and a run beats every three minutes.
+SILENCE = timedelta(minutes=10)
 
 
 def deployed_run() -> str | None:
@@ -81,14 +86,21 @@ def is_marked(run: str, request: str) -> bool:
         return _tag(request) in client.read_flow_run(UUID(run)).tags
 
 
-def others_wait(run: str, request: str) -> bool:
-    """Whether another flow run is suspended over the request: one form is enough."""
+def other_run(run: str, request: str, first: str) -> str | None:
+    """Another flow run that waits for an answer to the request, or is at work on it: one form is enough.
+
+    Args:
+        first: the run that asked, which may not be marked yet; empty where it was asked at a terminal.
+    """
+    live = ("PAUSED", "SCHEDULED", "PENDING", "RUNNING")
     with _client() as client:
-        return any(str(other) != run for other in _waiting(client, request))
+        found = _runs(client, *live, tags={"all_": [_tag(request)]})
+        found += _runs(client, *live, id={"any_": [first]}) if first else []
+        return next((str(o.id) for o in found if str(o.id) != run and not _is_silent(client, o)), None)
 
 
 def end_waiting(request: str, why: str) -> None:
-    """Complete every flow run that is suspended over a request that is decided.
+    """Complete every flow run that is suspended over a request that is decided, or was killed at work on it.
 
     Where no server is up, or it cannot be reached, they wait on; `reconcile` ends them.
     """
@@ -98,17 +110,49 @@ def end_waiting(request: str, why: str) -> None:
 
     try:
         with _client() as client:
-            for run in _waiting(client, request):
-                client.set_flow_run_state(run, Completed(message=why), force=True)
+            for run in _runs(client, "PAUSED", "RUNNING", tags={"all_": [_tag(request)]}):
+                if run.state_type == "PAUSED" or _is_silent(client, run):
+                    client.set_flow_run_state(run.id, Completed(message=why), force=True)
     except httpx.HTTPError as error:
         logging.getLogger("tunegate").warning("the runs that wait for %s could not be ended: %r", request[:12], error)
 
 
-def _waiting(client: SyncPrefectClient, request: str) -> list[UUID]:
-    from prefect.client.schemas.filters import FlowRunFilter
+def crash_silent() -> None:
+    """Crash every run of `promote` and `rollback` that was killed together with its worker: nobody else notices.
 
-    wanted = {"state": {"type": {"any_": ["PAUSED"]}}, "tags": {"all_": [_tag(request)]}}
-    return [run.id for run in client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(wanted))]
+    They carry no tag `heartbeat`, see deployments/automations.yaml. What they began, `reconcile` has ended before.
+    """
+    if settings().prefect_api_url is None:
+        return
+    from prefect.states import Crashed
+
+    with _client() as client:
+        for run in _runs(client, "RUNNING", flows=("promote", "rollback")):
+            if _is_silent(client, run):
+                why = f"Nothing heard of it for {SILENCE.total_seconds() / 60:.0f} minutes; its worker is gone."
+                crashed: State[None] = Crashed(message=why)
+                client.set_flow_run_state(run.id, crashed, force=True)
+
+
+def _runs(client: SyncPrefectClient, *states: str, flows: tuple[str, ...] = (), **wanted: object) -> list[FlowRun]:
+    """The flow runs in states of these types, of these flows or of all, that fit a filter of Prefect's."""
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
+
+    return client.read_flow_runs(
+        flow_filter=FlowFilter.model_validate({"name": {"any_": flows}}) if flows else None,
+        flow_run_filter=FlowRunFilter.model_validate({**wanted, "state": {"type": {"any_": states}}}),
+    )
+
+
+def _is_silent(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether a run is said to be at work, and nothing was heard of it since long: no beat, no change of its state."""
+    from prefect.events.filters import EventFilter
+
+    since = datetime.now(UTC) - SILENCE
+    if run.state is None or not run.state.is_running() or run.state.timestamp > since:
+        return False
+    of_it = {"occurred": {"since": since}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
+    return not client.read_events(EventFilter.model_validate(of_it), limit=1).events
 
 
 def _tag(request: str) -> str:

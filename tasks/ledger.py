@@ -221,6 +221,17 @@ def told_champions(entries: Iterable[Entry]) -> dict[str, str]:
     return {model: move.version for model, move in told_moves(entries).items()}
 
 
+def lost_champion(entries: Iterable[Entry], model: str, found: str | None) -> str:
+    """That the registry names another champion than the ledger, in one line; empty where both name one, or none did."""
+    told = told_champions(entries).get(model)
+    if told is None or told == found:
+        return ""
+    return (
+        f"{model}: the ledger names version {told} as champion, the registry {found or 'none'}: moved by hand? "
+        "look with tunegate verify, and set the alias again"
+    )
+
+
 class Ledger:
     """The entries of one file; made with the first of them, readable by its owner alone."""
 

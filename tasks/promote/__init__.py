@@ -32,6 +32,7 @@ from tasks.ledger import (
     Rehearsed,
     Requested,
     RolledBack,
+    lost_champion,
     told_champions,
     told_moves,
 )
@@ -55,9 +56,10 @@ from tasks.promote.decision import (
 from tasks.promote.evidence import (
     compared_champion,
     heard_all,
-    resolved_recipe,
+    lineage_of,
     submission_of,
     verdict_of,
+    verified,
     verified_digests,
 )
 from tasks.promote.head import head_kept, keep_head
@@ -67,6 +69,7 @@ from tasks.promote.reviewed import against_recipe
 from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client, run_page
 from tasks.register.submission import Submission
+from tasks.results import ChampionEvaluation, Verdict
 
 __all__ = [
     "Attempt",
@@ -130,26 +133,26 @@ def request(
     if version is None:
         raise ModelError(f"{model}: no candidate under the alias {CHALLENGER}; run its recipe first")
     _refuse_lost_champion(model, settings)
-    digests = verified_digests(candidates, version, settings)
-    _refuse_other_champion(model, version, settings)
-    if not heard_all(candidates, version, settings):
+    found = verified(candidates, version, settings)
+    _refuse_other_champion(model, compared_champion(found), settings)
+    if not heard_all(found.lineage, settings):
         raise PromotionRefused(f"{model}: {UNHEARD}; run its recipe again")
     for known, stands in standing_requests:
-        if stands.state == "rejected" and requested(known).digests == digests:
+        if stands.state == "rejected" and requested(known).digests == found.digests:
             registry.close(reg, requested(known), "rejected")  # whoever rejected it was killed before this
             raise PromotionRefused(f"{model}: version {version} was {stands.why}; it is not asked about again")
-    refused = _refused_metrics(model, version, override, settings)
+    refused = _refused_metrics(model, version, found.verdict, override)
     deciders(policy, model, refused)  # raises where nobody may
     entry = reg.get_model_version(candidates, version)
-    submission = submission_of(candidates, version, settings)
-    _refuse_foreign_recipe(entry, submission, rule, settings)
+    submission = submission_of(found.submission)
+    _refuse_foreign_recipe(entry, found.recipe, submission, rule, settings)
     now = datetime.now(UTC)
     asked = Requested(
         model=model,
         version=version,
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),
-        digests=digests,
+        digests=found.digests,
         requested_by=_owners(submission, override),
         policy=policy.digest(),
         expires_at=now + timedelta(hours=rule.expires_hours),
@@ -158,37 +161,31 @@ def request(
         reason=override.reason.strip() if override else "",
     )
     mine = {"expires_at": asked.expires_at, "attempt": asked.attempt}
-    for known, stands in standing_requests:
-        if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
-            return known
     ledger = Ledger.of(settings)
-    with head_kept(model, ledger, settings):
+    with head_kept(model, ledger, settings), ledger.busy():
+        for known, stands in requests(policy, settings):  # read anew: another may have asked meanwhile
+            if stands.state == "waiting" and requested(known).model_copy(update=mine) == asked:
+                return known
         return ledger.append(asked, now=now)
 
 
 def _refuse_lost_champion(model: str, settings: Settings) -> None:
     """The registry must name the champion that the ledger names, or gates were held against another one, or none."""
-    told = told_champions(Ledger.of(settings).entries()).get(model)
     found = registry.alias(client(settings), model, registry.CHAMPION)
-    if told is not None and found != told:
-        raise PromotionRefused(
-            f"{model}: the ledger names version {told} as champion, the registry {found or 'none'}: moved by hand? "
-            "look with tunegate verify, and set the alias again"
-        )
+    if why := lost_champion(Ledger.of(settings).entries(), model, found):
+        raise PromotionRefused(why)
 
 
-def _refuse_other_champion(model: str, version: str, settings: Settings) -> None:
+def _refuse_other_champion(model: str, compared: ChampionEvaluation | None, settings: Settings) -> None:
     """What its gates compared it with must be what it would replace."""
-    compared = compared_champion(f"{model}-candidates", version, settings)
     champion = registry.alias(client(settings), model, registry.CHAMPION)
     if compared is not None and compared.version != champion:
         was, now = (f"version {one}" if one else "nothing" for one in (compared.version, champion))
         raise PromotionRefused(f"{model}: its gates knew {was} as champion, and now it is {now}; run its recipe again")
 
 
-def _refused_metrics(model: str, version: str, override: Override | None, settings: Settings) -> tuple[str, ...]:
+def _refused_metrics(model: str, version: str, verdict: Verdict, override: Override | None) -> tuple[str, ...]:
     """The metrics of the gates that refused a version, each once; none without an override, and some with one."""
-    verdict = verdict_of(f"{model}-candidates", version, settings)
     refused = tuple(dict.fromkeys(gate.metric for gate in verdict.gates if not gate.passed))
     fixed = [gate.metric for gate in verdict.gates if not gate.passed and not gate.overridable]
     if override is not None and fixed:
@@ -208,9 +205,11 @@ def _owners(submission: Submission, override: Override | None) -> tuple[str, ...
     return tuple(sorted({*submission.started_by, *asks}))
 
 
-def _refuse_foreign_recipe(entry: Any, submission: Submission, rule: Rule, settings: Settings) -> None:
+def _refuse_foreign_recipe(
+    entry: Any, recipe: dict[str, Any], submission: Submission, rule: Rule, settings: Settings
+) -> None:
     """Refuse a version of MLflow's whose recipe nobody reviewed, and leave a trace of who asked."""
-    why = against_recipe(resolved_recipe(entry.name, str(entry.version), settings), rule, settings)
+    why = against_recipe(recipe, rule, settings)
     if not why and submission.recipe_origin != "reviewed":
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
@@ -302,7 +301,7 @@ def decide(
         def prove(approver: Approver) -> Proof | None:
             return proof_of(approver, text, settings, proofs.typed_at(sent_at, now), code=code, signed=signed)
 
-        return judged(entries, entry.digest, attempt, policy, now, prove)
+        return judged(entries, entry.digest, attempt, policy, now, prove, by_code=key is None)
 
     with head_kept(asked.model, ledger, settings), ledger.busy():
         known = recorded(ledger.entries(), attempt.name) if attempt.name else None
@@ -364,10 +363,12 @@ def _moved(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> Pro
     _refuse_forged_proofs(ledger, entry.digest, asked, policy, settings)
     if not stands.moving:
         _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, now)
+    if not registry.is_champion_of(reg, asked.model, entry.digest):  # else this was asked before it became that
         _refuse_lost_champion(asked.model, settings)
         _refuse_if_changed(entry, asked, asked.candidates, asked.version, settings, ledger)
         _refuse_unheard(entry, asked, settings, ledger)
-        ledger.append(Moving(request=entry.digest))
+    if not stands.moving:
+        ledger.append(Moving(request=entry.digest), now=now)  # the time at which all of this was asked
     described = _described(ledger, entry, stands, settings)
     version = registry.production_version(reg, asked, entry.digest, stands.approvals, described)
     _refuse_if_changed(entry, asked, asked.model, version, settings, ledger)
@@ -394,10 +395,11 @@ def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: 
     entry, asked = find_request(entries, name)
     stands = standing(entries, entry.digest, policy, datetime.now(UTC))
     rows = rule_of(policy, asked.model).rehearsal_rows
-    if stands.state != "approved" or stands.moving:
+    if stands.state != "approved":
         return
-    _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
-    if not rows:
+    if not stands.moving:
+        _hold_in_quiet_hours(ledger, entry.digest, asked.model, policy, datetime.now(UTC))
+    if not rows or registry.is_champion_of(client(settings), asked.model, entry.digest):
         return
     champion = registry.alias(client(settings), asked.model, registry.CHAMPION)
     done = {(e.event.request, e.event.version) for e in entries if isinstance(e.event, Rehearsed)}
@@ -424,9 +426,8 @@ def rollback(
     previous = registry.alias(reg, model, registry.PREVIOUS)
     if champion is None or previous is None or champion == previous:
         raise PromotionRefused(f"{model}: there is no previous champion to go back to")
-    _approved_digests(ledger.entries(), model, previous)
-    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     digests = _refuse_changed_way_back(ledger.entries(), model, previous, settings)
+    _refuse_moved_aliases(ledger.entries(), model, champion, previous)
     order = Rollback(model, previous, champion, approver, reason)
     text = proofs.statement("rolled_back", order.move, approver, reason.strip(), digests)
     signed = None if key is None else _signed(key, text)
@@ -438,7 +439,7 @@ def rollback(
         now_there = (registry.alias(reg, model, registry.CHAMPION), registry.alias(reg, model, registry.PREVIOUS))
         if now_there != (champion, previous):
             raise PromotionRefused(f"{model}: the champion changed meanwhile; nothing was changed, ask again")
-        done = judged_rollback(ledger.entries(), order, policy, now, prove)
+        done = judged_rollback(ledger.entries(), order, policy, now, prove, by_code=key is None)
         entry = ledger.append(done, now=now)
         if isinstance(done, Refused):
             raise PromotionRefused(f"{model}: {done.why}; nothing was changed")
@@ -466,16 +467,11 @@ def approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Di
     return asked[moves[-1].request].digests if moves and moves[-1].request in asked else None
 
 
-def _approved_digests(entries: tuple[Entry, ...], model: str, version: str) -> Digests:
-    found = approved_digests(entries, model, version)
-    if found is None:
-        raise PromotionRefused(f"{model} version {version}: nobody ever approved it; the champion stays")
-    return found
-
-
 def _refuse_changed_way_back(entries: tuple[Entry, ...], model: str, version: str, settings: Settings) -> Digests:
     """The digests of a version to go back to, taken anew; they must be those that were approved."""
-    digests = _approved_digests(entries, model, version)
+    digests = approved_digests(entries, model, version)
+    if digests is None:
+        raise PromotionRefused(f"{model} version {version}: nobody ever approved it; the champion stays")
     if verified_digests(model, version, settings) != digests:
         raise DigestMismatch(f"{model} version {version}: it is not what was approved; the champion stays")
     return digests
@@ -554,8 +550,8 @@ def _sealed(reg: Any, ledger: Ledger, request_digest: str) -> Promoted:
 
 def _hold_in_quiet_hours(ledger: Ledger, request_digest: str, model: str, policy: Policy, now: datetime) -> None:
     """Refuse in quiet hours, and write down once that nothing else held it back: `finish` goes on with it."""
-    quiet = rule_of(policy, model).quiet_hours
-    if quiet is None or not quiet.hold(now):
+    quiet = policy.quiet(model, now)
+    if quiet is None:
         return
     why = f"no model changes from {quiet.start} to {quiet.end} {quiet.timezone}"
     if not any(isinstance(e.event, Held) and e.event.request == request_digest for e in ledger.entries()):
@@ -581,7 +577,7 @@ def _refuse_if_changed(
 
 def _refuse_unheard(entry: Entry, asked: Requested, settings: Settings, ledger: Ledger) -> None:
     """What people said after the gates had judged voids the approval too: it may be a showstopper."""
-    if not heard_all(asked.candidates, asked.version, settings):
+    if not heard_all(lineage_of(asked.candidates, asked.version, settings), settings):
         ledger.append(Expired(request=entry.digest, why=UNHEARD))
         raise PromotionRefused(f"{entry.digest[:SHOWN]}: {UNHEARD}; the approval is void, run its recipe again")
 

@@ -21,7 +21,7 @@ NOT_PROVEN = "wrong code or key"
 NOT_LISTED = "not an approver of this model"
 GUESSES = 5  # so many wrong codes in a row of this time lock a name for as long
 GUESS_MINUTES = 15
-LOCKED = f"too many wrong codes; wait {GUESS_MINUTES} minutes"
+LOCKED = f"too many wrong codes; wait {GUESS_MINUTES} minutes, or sign with a key"
 SHOWN = 12  # hex digits of a digest that a person reads and types
 
 State = Literal["waiting", "approved", "rejected", "expired", "promoted"]
@@ -90,17 +90,35 @@ def standing(entries: Sequence[Entry], request: str, policy: Policy, now: dateti
     """
     found, asked = find_request(entries, request)
     events = [entry.event for entry in entries]
-    approvals = tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
-    moving = any(isinstance(e, Moving) and e.request == request for e in events)
-    overtaken = _overtaken(events[found.number + 1 :], request, asked.model)
+    approvals = _approvals(events, request)
+    moving = _began(entries, request, asked, policy)
+    overtaken = _overtaken(events[found.number + 1 :], asked.model)
     state, why = _settled(events, request) or overtaken or _open(asked, approvals, policy, now, moving=moving)
     return Standing(state, approvals, why, moving)
 
 
-def _overtaken(later: Sequence[object], request: str, model: str) -> tuple[State, str] | None:
-    """Void once the champion is another than when it was asked for, or when its move began: nobody decided on that."""
-    began = next((place for place, e in enumerate(later) if isinstance(e, Moving) and e.request == request), 0)
-    moved = any(isinstance(e, Promoted | RolledBack) and e.model == model for e in later[began:])
+def _approvals(events: Sequence[object], request: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(e.approver for e in _decisions(events, request) if e.kind != "rejected"))
+
+
+def _began(entries: Sequence[Entry], request: str, asked: Requested, policy: Policy) -> bool:
+    """Whether its move began, at a time when it could: a line `Moving` that somebody wrote by hand begins none.
+
+    Where the policy was edited since, what it said then is not judged.
+    """
+    edited = policy.digest() != asked.policy
+    for number, entry in enumerate(entries):
+        if isinstance(entry.event, Moving) and entry.event.request == request and entry.at <= asked.expires_at:
+            approvals = _approvals([before.event for before in entries[:number]], request)
+            allowed = not missing_approvals(policy, asked, approvals) and not policy.quiet(asked.model, entry.at)
+            if approvals and (edited or allowed):
+                return True
+    return False
+
+
+def _overtaken(later: Sequence[object], model: str) -> tuple[State, str] | None:
+    """Void once the champion is another than when it was asked for: nobody decided on that."""
+    moved = any(isinstance(e, Promoted | RolledBack) and e.model == model for e in later)
     return ("expired", "the champion changed since; request it anew") if moved else None
 
 
@@ -168,15 +186,19 @@ def judged(
     policy: Policy,
     now: datetime,
     prove: Callable[[Approver], Proof | None],
+    *,
+    by_code: bool,
 ) -> Decided | Refused:
     """The attempt as an entry: a decision, or a refusal with its reason.
 
     Args:
-        prove: the proof, verified, or None where it does not hold. Not asked for a name that is locked.
+        prove: the proof, verified, or None where it does not hold. Not asked for a name whose codes are locked.
+        by_code: whether it comes with a one-time code: nobody guesses a signature, so keys are never locked.
     """
-    proof = _proof(entries, attempt.approver, policy, now, prove)
+    is_locked = by_code and locked(entries, attempt.approver, now)
+    proof = None if is_locked else _proof(attempt.approver, policy, prove)
     why = _against(entries, request, attempt, policy, now)
-    why = why or _against_proof(entries, attempt.approver, proof)
+    why = why or (LOCKED if is_locked else _against_proof(entries, attempt.approver, proof))
     if proof is not None and not why:
         return Decided(
             kind=kind_of(attempt, find_request(entries, request)[1]),
@@ -197,17 +219,20 @@ def judged_rollback(
     policy: Policy,
     now: datetime,
     prove: Callable[[Approver], Proof | None],
+    *,
+    by_code: bool,
 ) -> RolledBack | Refused:
-    """The order as an entry: a rollback, or a refusal with its reason; `prove` as in `judged`.
+    """The order as an entry: a rollback, or a refusal with its reason; `prove` and `by_code` as in `judged`.
 
     Raises:
         PromotionRefused: no rule fits.
     """
-    proof = _proof(entries, order.approver, policy, now, prove)
+    is_locked = by_code and locked(entries, order.approver, now)
+    proof = None if is_locked else _proof(order.approver, policy, prove)
     reasons = (
         (order.approver not in rule_of(policy, order.model).approvers, NOT_LISTED),
         (not order.reason.strip(), "a rollback needs a reason"),
-        (locked(entries, order.approver, now), LOCKED),
+        (is_locked, LOCKED),
     )
     why = next((why for holds, why in reasons if holds), "")
     why = why or _against_proof(entries, order.approver, proof)
@@ -229,11 +254,9 @@ def move_of(model: str, champion: str, previous: str) -> str:
     return f"{model}/{champion}->{previous}"
 
 
-def _proof(
-    entries: Sequence[Entry], name: str, policy: Policy, now: datetime, prove: Callable[[Approver], Proof | None]
-) -> Proof | None:
-    """The proof of whoever claims this name; not asked for a name that is locked, or that the policy does not know."""
-    approver = None if locked(entries, name, now) else policy.approver(name)
+def _proof(name: str, policy: Policy, prove: Callable[[Approver], Proof | None]) -> Proof | None:
+    """The proof of whoever claims this name; not asked for one that the policy does not know."""
+    approver = policy.approver(name)
     return prove(approver) if approver else None
 
 
@@ -278,7 +301,6 @@ def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: P
         (attempt.approver in decided, "has decided already"),
         (not attempt.reason.strip(), "a decision needs a reason"),
         (attempt.candidate != asked.digests.adapter[:SHOWN], "the digest is not that of the candidate"),
-        (locked(entries, attempt.approver, now), LOCKED),
     )
     return next((why for holds, why in reasons if holds), "")
 

@@ -29,7 +29,8 @@ def earned(
         request, asked = find_request(before, move.request)
     except PromotionRefused:
         return False, "nobody had asked for it"
-    began = next((e for e in before if isinstance(e.event, Moving) and e.event.request == move.request), None)
+    moving = [e for e in before if isinstance(e.event, Moving) and e.event.request == move.request]
+    began = moving[-1] if moving else None  # one that was written by hand before does not count, see `standing`
     if asked.model != move.model or began is None:
         return False, "it was asked for another model" if began else "its move never began"
     decisions = _decisions(before[request.number : began.number], asked, move.request)
@@ -39,9 +40,9 @@ def earned(
     edited = policy.digest() != asked.policy
     missing = "" if edited else missing_approvals(policy, asked, approvals)
     against = (
-        (stands.state in ("rejected", "expired", "promoted"), f"it was {stands.state}: {stands.why}"),
         (began.at > asked.expires_at, "the request had expired"),
         (not approvals, "nobody had approved it"),
+        (stands.state in ("rejected", "expired", "promoted"), f"it was {stands.state}: {stands.why}"),
         (not all(proven(decision) for decision in decisions), "a decision on it is not proven"),
         (not owners.isdisjoint(approvals), "somebody whose run it was approved it"),
         (bool(missing), missing),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -46,8 +46,26 @@ from tasks.results import (
 R = TypeVar("R", bound=Result)
 
 
+class Verified(NamedTuple):
+    """A registered version, read once: its digests, and those parts of its record that they are the digests of.
+
+    `submission` is as it stands, None in a record from before there was one.
+    """
+
+    digests: Digests
+    verdict: Verdict
+    recipe: dict[str, Any]
+    lineage: dict[str, Any]
+    submission: Any
+
+
 def verified_digests(model: str, version: str, settings: Settings) -> Digests:
-    """The digests of a registered version, each found to be that of what it names.
+    """The digests of a registered version; raises as `verified`."""
+    return verified(model, version, settings).digests
+
+
+def verified(model: str, version: str, settings: Settings) -> Verified:
+    """A registered version, each of its digests found to be that of what it names.
 
     Raises:
         DigestMismatch: something is not what its digest says; the line names it.
@@ -68,6 +86,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
         recipe = run.read(f"{judged}/recipe.resolved.json")
         evidence = _evidence(run, lineage, evaluation, recipe, Store.of(settings))
         _refuse_other_gates(evidence, verdict, recipe)
+        submission = run.submission(judged)
         found = Digests(
             adapter=adapter.weights.sha256,
             files=_files_of(entry, adapter, base, recipe, Path(folder)),
@@ -76,7 +95,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
             recipe=digest_of(recipe),
             evaluation=evaluation.digest,
             verdict=verdict.digest,
-            submission=run.submission(judged),
+            submission="" if submission is None else digest_of(submission),
         )
     stated = {
         "adapter": tags.get("adapter_sha256"),
@@ -91,7 +110,7 @@ def verified_digests(model: str, version: str, settings: Settings) -> Digests:
             raise DigestMismatch(f"{model} version {version}: its {name} is not the one that was registered")
     before = run.result(lineage, "clean", ScrubbedData), run.result(lineage, "checked", CheckedData)
     _refuse_changed_files(Store.of(settings), adapter, base, split, evaluation, *before)
-    return found
+    return Verified(found, verdict, recipe, lineage, submission)
 
 
 def verdict_of(model: str, version: str, settings: Settings) -> Verdict:
@@ -109,16 +128,15 @@ def lineage_of(model: str, version: str, settings: Settings) -> dict[str, Any]:
     return dict(_record(model, version, settings, LINEAGE))
 
 
-def compared_champion(model: str, version: str, settings: Settings) -> ChampionEvaluation | None:
+def compared_champion(found: Verified) -> ChampionEvaluation | None:
     """The model in production that a version's gates compared it with, or None where none of them asks about one."""
-    if not any("champion" in (gate.arm, gate.against) for gate in verdict_of(model, version, settings).gates):
+    if not any("champion" in (gate.arm, gate.against) for gate in found.verdict.gates):
         return None
-    return ChampionEvaluation.model_validate(lineage_of(model, version, settings)["champion"])
+    return ChampionEvaluation.model_validate(found.lineage["champion"])
 
 
-def heard_all(model: str, version: str, settings: Settings) -> bool:
+def heard_all(lineage: Mapping[str, Any], settings: Settings) -> bool:
     """Whether all that people have said of a version's answers so far is what its gates were told."""
-    lineage = lineage_of(model, version, settings)
     told, evaluation = People.model_validate(lineage["people"]), Evaluation.model_validate(lineage["evaluation"])
     return _said(collect(evaluation, Store.of(settings))) == _said(told)
 
@@ -142,18 +160,17 @@ def _record(model: str, version: str, settings: Settings, name: str) -> Any:
         return _Run(registry, entry.run_id, Path(local)).read(f"{folder}/{name}")
 
 
-def submission_of(model: str, version: str, settings: Settings) -> Submission:
-    """Whose own run a registered version is, and where its recipe was read; `verified_digests` tells a later edit.
+def submission_of(stated: Any) -> Submission:
+    """Whose own run a registered version is, and where its recipe was read, by what its record states of that.
 
     Raises:
         DigestMismatch: its record does not say, so that nobody could be refused.
     """
     try:
-        return Submission.model_validate(_record(model, version, settings, SUBMISSION))
-    except DigestMismatch as error:
-        raise DigestMismatch(f"{error}; run its recipe again, so that it says whose run it is") from error
+        return Submission.model_validate(stated)
     except ValidationError as error:
-        raise DigestMismatch(f"{model} version {version}: its {SUBMISSION} cannot be read") from error
+        why = "is missing" if stated is None else "cannot be read"
+        raise DigestMismatch(f"{SUBMISSION} {why}; run its recipe again, so that it says whose run it is") from error
 
 
 class _Run:
@@ -177,8 +194,8 @@ class _Run:
         """What the gates said, by the folder that keeps it."""
         return self.result({"verdict": self.read(f"{folder}/verdict.json")}, "verdict", Verdict)
 
-    def submission(self, folder: str) -> str:
-        """The digest of who submitted it; empty in a record from before there was one, which no request takes."""
+    def submission(self, folder: str) -> Any:
+        """Who submitted it, as it stands; None in a record from before there was one, which no request takes."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -186,7 +203,7 @@ class _Run:
         except (MlflowException, OSError) as error:
             _raise_outage(error)
             raise DigestMismatch(f"run {self.run_id}: its files cannot be listed") from error
-        return digest_of(self.read(f"{folder}/{SUBMISSION}")) if found else ""
+        return self.read(f"{folder}/{SUBMISSION}") if found else None
 
     def result(self, lineage: Any, name: str, kind: type[R]) -> R:
         """One result of the lineage."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from conf.policy import Policy
 from conf.settings import Settings
@@ -29,30 +30,24 @@ def finish(read_policy: Callable[[], Policy], settings: Settings) -> tuple[list[
     ledger, reg, policy = Ledger.of(settings), client(settings), read_policy()
     ended: list[Promoted | RolledBack] = []
     stuck: list[str] = []
-    for model in sorted(told_champions(ledger.entries())):
+
+    def end(what: str, move: Callable[[], Promoted | RolledBack | None]) -> None:
         try:
-            rolled_back = end_rollback(reg, ledger, model, policy, settings)
+            done = move()
         except LedgerError:
             raise
         except TunegateError as error:
-            stuck.append(f"{model}: its rollback began and cannot be ended: {error}")
+            stuck.append(f"{what}: {error}")
         else:
-            ended += [] if rolled_back is None else [rolled_back]
+            ended.extend([] if done is None else [done])
+
+    for model in sorted(told_champions(ledger.entries())):
+        what = f"{model}: its rollback began and cannot be ended"
+        end(what, partial(end_rollback, reg, ledger, model, policy, settings))
     now, held = datetime.now(UTC), {e.event.request for e in ledger.entries() if isinstance(e.event, Held)}
     for entry, stands in requests(policy, settings):
-        due = entry.digest in held and not _quiet(policy, requested(entry).model, now)
-        if stands.state != "approved" or not (stands.moving or due):
-            continue
-        try:
-            ended.append(promote(entry.digest, read_policy, settings))
-        except LedgerError:
-            raise
-        except TunegateError as error:
-            what = "its move began and cannot be ended" if stands.moving else "held back in quiet hours, it fails now"
-            stuck.append(f"{entry.digest[:SHOWN]}: {what}: {error}")
+        due = entry.digest in held and not policy.quiet(requested(entry).model, now)
+        if stands.state == "approved" and (stands.moving or due):
+            why = "its move began and cannot be ended" if stands.moving else "held back in quiet hours, it fails now"
+            end(f"{entry.digest[:SHOWN]}: {why}", partial(promote, entry.digest, read_policy, settings))
     return ended, stuck
-
-
-def _quiet(policy: Policy, model: str, now: datetime) -> bool:
-    rule = policy.rule_for(model)
-    return rule is not None and rule.quiet_hours is not None and rule.quiet_hours.hold(now)

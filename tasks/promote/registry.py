@@ -81,6 +81,12 @@ def is_rolled_back(registry: Any, name: str, version: str, entry: str) -> bool:
     return bool(registry.get_model_version(name, version).tags.get(ROLLBACK_TAG) == entry)
 
 
+def is_champion_of(registry: Any, name: str, request: str) -> bool:
+    """Whether the champion is the version that this request made: step 4 is done."""
+    champion = alias(registry, name, CHAMPION)
+    return champion is not None and champion in {str(v.version) for v in _versions(registry, name, request)}
+
+
 def alias(registry: Any, name: str, wanted: str) -> str | None:
     """The version under an alias, or None; an outage is an error, and no answer."""
     from mlflow.exceptions import MlflowException

@@ -55,7 +55,8 @@ def register_candidate(
     import mlflow
 
     registry, evaluation, verdict = client(settings), judged.evaluation, judged.verdict
-    seen = _looked_over(recipe, judged, workspace)
+    champion_files = _champion_files(judged, workspace)
+    seen = _looked_over(recipe, judged, champion_files, workspace)
     name = f"{recipe.registered_name}-candidates"
     known = _version_of(registry, name, recorded.model_id)
     before = registry.get_model_version(name, known).tags if known else {}
@@ -74,7 +75,7 @@ def register_candidate(
         mlflow.log_artifact(str(workspace.open(verdict.comparison)))
         for metric in judged.champion.answers.metrics if judged.champion.answers else ():
             mlflow.log_metric(f"test/{metric.arm}/{metric.name}", metric.value)
-        for file in _champion_files(judged, workspace):
+        for file in champion_files:
             mlflow.log_artifact(str(file), "champion")
         mlflow.log_text(_as_given(recipe), "recipe.given.yaml")
         mlflow.log_artifact(str(workspace.open(judged.page.page)))
@@ -131,7 +132,7 @@ def _champion_files(judged: Judged, workspace: Workspace) -> list[Path]:
     )
 
 
-def _looked_over(recipe: Recipe, judged: Judged, workspace: Workspace) -> dict[str, Any]:
+def _looked_over(recipe: Recipe, judged: Judged, champion_files: list[Path], workspace: Workspace) -> dict[str, Any]:
     """What a second look sees in what the verdict adds to the run."""
     files = [workspace.open(file) for file in (judged.page.page, judged.verdict.comparison)]
     results = {"verdict": judged.verdict, "champion": judged.champion, "people": judged.people}
@@ -141,7 +142,7 @@ def _looked_over(recipe: Recipe, judged: Judged, workspace: Workspace) -> dict[s
             "recipe": texts_of_recipe(recipe),
             **{name: texts_in(result.model_dump(mode="json")) for name, result in results.items()},
             **{file.name: texts_of(file) for file in files},
-            **{f"champion/{file.name}": texts_of(file) for file in _champion_files(judged, workspace)},
+            **{f"champion/{file.name}": texts_of(file) for file in champion_files},
         },
         recipe.pii,
         {text for answers in answered for text in answers_in(workspace.open(answers.predictions))},

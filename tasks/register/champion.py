@@ -14,7 +14,7 @@ from conf.settings import Settings
 from tasks.artifacts import Store
 from tasks.errors import ModelError
 from tasks.evaluate.arms import Champion
-from tasks.ledger import Ledger, told_champions
+from tasks.ledger import Ledger, lost_champion
 from tasks.register.load import verified_folder
 from tasks.register.record import FORM
 from tasks.register.runs import client
@@ -50,7 +50,9 @@ def standing_champion(name: str, settings: Settings) -> Standing | None:
         aliases = {}
     version = {str(key): str(value) for key, value in aliases.items()}.get(CHAMPION)
     if version is None:
-        _refuse_lost(name, settings)
+        # else gates that ask for a comparison would pass as for the first
+        if why := lost_champion(Ledger.of(settings).entries(), name, None):
+            raise ModelError(why)
         return None
     tags = registry.get_model_version(name, version).tags
     if not {"adapter_sha256", "files_sha256"} <= set(tags):
@@ -59,16 +61,6 @@ def standing_champion(name: str, settings: Settings) -> Standing | None:
             "evaluation.champion=false, or promote one of this product's candidates first"
         )
     return Standing(name, version, tags["adapter_sha256"], tags["files_sha256"])
-
-
-def _refuse_lost(name: str, settings: Settings) -> None:
-    """Without its alias a champion would be none, and gates that ask for a comparison would pass as for the first."""
-    told = told_champions(Ledger.of(settings).entries()).get(name)
-    if told is not None:
-        raise ModelError(
-            f"{name}: the ledger names version {told} as champion, and the registry has no alias {CHAMPION}: removed "
-            "by hand? look with tunegate verify, and set it again"
-        )
 
 
 def read_champion(standing: Standing, settings: Settings) -> Champion:

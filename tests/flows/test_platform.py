@@ -171,6 +171,20 @@ def test_a_recipe_from_outside_fails_its_run_where_the_server_did_not_look(serve
     assert "a deployment takes one of strict, tiny" in state["message"]
 
 
+def test_an_override_that_could_not_be_promoted_fails_its_run_before_a_row_is_read(server: Platform) -> None:
+    run = server.start("retrain/retrain", recipe="tiny", overrides=["split.seed=9"])
+    state = server.wait_for_state(run, "Failed", "Completed", "Crashed")
+    assert state["name"] == "Failed"
+    assert "overrides: split of a deployed run must be as conf/recipes says" in state["message"]
+
+
+def test_a_second_run_of_a_request_ends_and_names_the_first(server: Platform, waiting: str) -> None:
+    second = server.start("promote/promote", model="tiny")
+    state = server.wait_for_state(second, "Suspended", "Completed", "Failed", "Crashed")
+    assert (state["name"], state["message"]) == ("Completed", f"run {waiting} has this request already: decide there")
+    assert server.state(waiting)["name"] == "Suspended"
+
+
 def test_a_request_that_waits_for_a_person_holds_no_process(server: Platform, waiting: str) -> None:
     wait_for(lambda: not [p for p in server.processes() if waiting in p.environ().get("PREFECT__FLOW_RUN_ID", "")])
     assert server.state(waiting)["name"] == "Suspended"

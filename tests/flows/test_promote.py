@@ -14,14 +14,15 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from prefect.input import keyset_from_paused_state
-from prefect.states import Suspended
+from prefect.states import StateType, Suspended
 
 from conf.settings import settings
 from flows import runs
-from tasks.ledger import Entry, Expired, Ledger, Refused, Requested
+from tasks.ledger import Entry, Expired, Ledger, Promoted, Refused, Requested
 from tests.tasks.promote.desk import DIGESTS, policy
 
 module = importlib.import_module("flows.promote")  # the package's name of it is the flow's
+MOVED = Promoted(request="0" * 64, model="bank", version="2", previous="1")
 FORM = {"decision": "approve", "approver": "ann", "candidate": "ab" * 6, "reason": "read it", "code": "123456"}
 
 
@@ -63,6 +64,27 @@ def test_a_form_sent_to_a_request_that_ended_is_refused_once_and_leaves_a_trace(
         Refused(request=late.digest, claimed="ann", why=why, attempt=f"run-1/{number}") for number in range(2)
     ]
     assert "nobody decided before" in caplog.text
+
+
+def test_a_run_of_a_request_that_another_has_ends_and_names_it_but_never_one_that_a_form_has_resumed(
+    late: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(module, "deployed_run", lambda: "second")
+    monkeypatch.setattr(module, "end_expired", lambda _: None)
+    monkeypatch.setattr(module, "prepare_environment", lambda _: None)
+    monkeypatch.setattr(module.promotion, "request", lambda *_, **__: late)
+    monkeypatch.setattr(module.promotion, "promote", lambda *_: MOVED)
+    monkeypatch.setattr(module, "tell_moved", lambda _: None)
+    monkeypatch.setattr(module, "other_run", lambda *_: "first")
+    monkeypatch.setattr(module, "_ask_until_decided", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(module, "is_marked", lambda *_: False)
+    ended = module._ask_and_move("bank")
+    assert (ended.type, ended.message) == (StateType.COMPLETED, "run first has this request already: decide there")
+    assert asked == []
+    monkeypatch.setattr(module, "is_marked", lambda *_: True)
+    assert module._ask_and_move("bank") == MOVED
+    assert asked == [(late, "second")]
 
 
 class Server:

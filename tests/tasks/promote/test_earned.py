@@ -72,6 +72,13 @@ def test_a_decision_after_the_move_began_does_not_count() -> None:
     assert found(desk, moving=False) == (False, "nobody had approved it")
 
 
+def test_a_move_that_was_only_said_to_have_begun_before_takes_nothing_from_the_one_that_did() -> None:
+    desk = Desk(policy(needed=1))
+    desk.write(Moving(request=desk.request))
+    desk.decide("ann")
+    assert found(desk) == (True, "approved by ann")
+
+
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_decision_that_is_not_proven_or_by_an_owner_is_found_whatever_the_policy_says_now(edited: bool) -> None:
     for approver, proof, why in (

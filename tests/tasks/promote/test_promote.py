@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
+    Decided,
     Enrolled,
     Entry,
     Expired,
@@ -36,10 +39,11 @@ from tasks.people.results import People
 from tasks.promote import Attempt, audit, evidence, head, registry
 from tasks.promote.audit import verify
 from tasks.promote.decision import GUESSES, NOT_PROVEN
+from tasks.promote.evidence import Verified
 from tasks.promote.finish import finish
 from tasks.register.champion import standing_champion
 from tasks.register.runs import client
-from tasks.results import Answers, Artifact, ChampionEvaluation
+from tasks.results import Answers, Artifact, ChampionEvaluation, Verdict
 from tests.tasks.people.made import card, marks, sheet_of, store_in
 from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
 
@@ -98,6 +102,12 @@ class House:
         request = self.requested().digest
         return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=previous))
 
+    def promoted_twice(self) -> None:
+        """Version 2 is the champion, and 1 was before it."""
+        self.promoted("1")
+        self.promoted("2", "1")
+        self.aliases("2", "1")
+
     def code(self, name: str = "ann") -> str:
         promotion.enroll(name, self.policy, self.settings, replace=True)
         secret = (promotion.secrets_folder(self.settings) / f"{name}.totp").read_text()
@@ -155,18 +165,27 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture
 def house(home: Settings, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS)
+    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+    monkeypatch.setattr(promotion, "verified", lambda *_: verified())
+    monkeypatch.setattr(promotion, "lineage_of", lambda *_: {})
     monkeypatch.setattr(promotion, "heard_all", lambda *_: True)
     monkeypatch.setattr(audit, "verified_digests", lambda *_: DIGESTS)
     return House(home, f"bank-{next(NUMBERS)}")
 
 
-def compared_with(version: str | None) -> Callable[..., ChampionEvaluation]:
+def verified(**stated: Any) -> Verified:
+    """A candidate as it is found, whose gates asked about no champion."""
+    submission = {"started_by": ["trainer"], "recipe_origin": "reviewed"}
+    passed = Verdict(key="v", comparison=FILE, state="passed", gates=())
+    return Verified(DIGESTS, passed, {}, {}, submission)._replace(**stated)
+
+
+def compared_with(version: str | None) -> ChampionEvaluation:
     """What a candidate's record says of the champion that its gates asked about."""
     answers = Answers(predictions=FILE, statistics=FILE, report=FILE, n_rows=1, metrics=())
-    found = ChampionEvaluation(
+    return ChampionEvaluation(
         key="c", name="bank", version=version, adapter_sha256=None, answers=answers if version else None
     )
-    return lambda *_: found
 
 
 @pytest.mark.parametrize(
@@ -180,32 +199,44 @@ def compared_with(version: str | None) -> Callable[..., ChampionEvaluation]:
     ],
 )
 def test_a_candidate_whose_gates_knew_another_champion_is_not_asked_for(
-    house: House, monkeypatch: pytest.MonkeyPatch, compared: str | None, champion: str | None, why: str
+    house: House, compared: str | None, champion: str | None, why: str
 ) -> None:
-    monkeypatch.setattr(promotion, "compared_champion", compared_with(compared))
     if champion is not None:
         house.aliases(champion)
     if not why:
-        promotion._refuse_other_champion(house.model, "1", house.settings)
+        promotion._refuse_other_champion(house.model, compared_with(compared), house.settings)
         return
     with pytest.raises(PromotionRefused, match=why):
-        promotion._refuse_other_champion(house.model, "1", house.settings)
+        promotion._refuse_other_champion(house.model, compared_with(compared), house.settings)
+
+
+def test_of_two_that_ask_at_once_the_second_finds_the_request_of_the_first(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "_refuse_foreign_recipe", lambda *_: None)
+    house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
+    names, asked = iter(["first"]), []
+
+    def meanwhile(*_: object) -> object:
+        asked.extend(promotion.request(house.model, house.policy, house.settings, name=name) for name in names)
+        return verified()
+
+    monkeypatch.setattr(promotion, "verified", meanwhile)
+    assert [promotion.request(house.model, house.policy, house.settings, name="second")] == asked
+    assert promotion.requested(asked[0]).attempt == "first"
 
 
 def test_a_candidate_whose_gates_asked_about_no_champion_may_meet_any(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House,
 ) -> None:
-    monkeypatch.setattr(promotion, "compared_champion", lambda *_: None)
     house.aliases("2")
-    promotion._refuse_other_champion(house.model, "1", house.settings)
+    promotion._refuse_other_champion(house.model, evidence.compared_champion(verified()), house.settings)
 
 
 def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
 
     def meanwhile(*_: object) -> object:
         house.aliases("3", "2")
@@ -244,10 +275,7 @@ def test_an_alias_moved_by_hand_to_a_version_that_was_approved_once_is_found_and
 def test_an_alias_previous_moved_while_a_promotion_was_half_done_is_set_as_the_ledger_says(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     entry = house.approved()
     with monkeypatch.context() as patch:
         patch.setattr(registry, "close", kill)
@@ -261,10 +289,7 @@ def test_an_alias_previous_moved_while_a_promotion_was_half_done_is_set_as_the_l
     assert (house.alias("champion"), house.alias("previous")) == ("4", "2")
 
 
-def test_an_alias_previous_planted_before_the_first_promotion_is_found(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
+def test_an_alias_previous_planted_before_the_first_promotion_is_found(house: House) -> None:
     house.registry.set_registered_model_alias(house.model, "previous", "3")
     entry = house.approved()
     assert promotion.promote(entry.digest, lambda: house.policy, house.settings).previous is None
@@ -290,7 +315,7 @@ def wrong(code: str) -> str:
         ("mallory", "worse", 0, lambda h: h.code(), "not an approver of this model"),
         ("<script>", "worse", 0, lambda h: h.code(), "not an approver of this model"),
         ("ann", " ", 0, lambda h: h.code(), "a rollback needs a reason"),
-        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes"),
+        ("ann", "worse", GUESSES, lambda h: h.code(), "too many wrong codes; wait 15 minutes, or sign with a key"),
         ("ann", "worse", GUESSES - 1, lambda h: wrong(h.code()), "wrong code or key"),
         ("ann", "worse", 0, lambda h: h.code()[:5], "wrong code or key"),
         ("ann", "worse", 0, lambda h: (h.code(), h.code("bob"))[1], "wrong code or key"),
@@ -299,9 +324,7 @@ def wrong(code: str) -> str:
 def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
     house: House, approver: str, reason: str, guesses: int, code: Callable[[House], str], why: str
 ) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     for _ in range(guesses):
         house.ledger.append(Refused(request="guess", claimed="ann", why=NOT_PROVEN))
     typed = code(house)
@@ -315,9 +338,7 @@ def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
 
 
 def test_a_code_counts_for_one_rollback_and_a_refused_one_uses_it_up(house: House) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     words, code = (house.model, "worse", "ann", house.policy, house.settings), house.code()
     with pytest.raises(PromotionRefused, match="a rollback needs a reason"):
         promotion.rollback(house.model, "", "ann", house.policy, house.settings, code=code)
@@ -341,6 +362,8 @@ def test_one_move_that_the_policy_forbids_since_blocks_no_other_model(house: Hou
     override = {"metrics": ["perplexity"], "approvers": ["ann"], "needed": 1}
     house.policy = policy(**NO_REHEARSAL, models=["*"], overrides=[override])
     stuck = house.requested(model="other", overrides=("perplexity",))
+    said = {"approver": "ann", "reason": "wrong gate", "proof": SIGNED}
+    house.ledger.append(Decided(kind="overridden", request=stuck.digest, **said))
     house.ledger.append(Moving(request=stuck.digest))
     house.policy = policy(**NO_REHEARSAL, models=["*"])
     entry = house.approved()
@@ -356,7 +379,7 @@ def test_a_champion_whose_alias_was_removed_is_no_reason_to_take_the_next_for_th
     for model in (house.model, "gone-altogether"):
         if model != house.model:
             house.ledger.append(Promoted(request="0" * 64, model=model, version="2", previous=None))
-        with pytest.raises(ModelError, match=rf"{model}: the ledger names version 2 .* no alias champion.* verify"):
+        with pytest.raises(ModelError, match=rf"{model}: the ledger names version 2 .* the registry none.* verify"):
             standing_champion(model, house.settings)
 
 
@@ -388,21 +411,17 @@ def test_an_approval_is_void_once_people_said_more_than_the_gates_heard(
     assert house.last() == Expired(request=entry.digest, why="scorecards came in since it was judged")
     assert house.alias("champion") is None
     house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
-    monkeypatch.setattr(promotion, "compared_champion", lambda *_: None)
     with pytest.raises(PromotionRefused, match="scorecards came in since it was judged; run its recipe again"):
         promotion.request(house.model, house.policy, house.settings)
 
 
-def test_gates_heard_all_until_a_scorecard_says_more(
-    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gates_heard_all_until_a_scorecard_says_more(home: Settings, tmp_path: Path) -> None:
     store: Store = store_in(tmp_path)
     sheet = sheet_of(store, 1)
     (found,) = [store.find("evaluate", "evaluated", evidence.Evaluation)]
     assert found is not None
     settings = Settings(**{**vars(home), "store": str(tmp_path / "store")})
     record = {"evaluation": found.model_dump(mode="json")}
-    monkeypatch.setattr(evidence, "lineage_of", lambda *_: record)
 
     def hear(told: People) -> None:
         record["people"] = told.model_dump(mode="json")
@@ -412,22 +431,21 @@ def test_gates_heard_all_until_a_scorecard_says_more(
         add_scorecard(sheet, reviewer, (row,), store, "somebody")
 
     hear(collect(found, store))
-    assert evidence.heard_all("bank", "1", settings)
+    assert evidence.heard_all(record, settings)
     for reviewer in ("ada", "ben"):
         say(reviewer, 4)
-        assert not evidence.heard_all("bank", "1", settings)
+        assert not evidence.heard_all(record, settings)
         hear(collect(found, store))
-        assert evidence.heard_all("bank", "1", settings)
+        assert evidence.heard_all(record, settings)
     hear(collect(found, store).model_copy(update={"key": "of another time", "parents": ()}))
-    assert evidence.heard_all("bank", "1", settings)  # the same, in other words
+    assert evidence.heard_all(record, settings)  # the same, in other words
     say("ben", 1)  # a showstopper
-    assert not evidence.heard_all("bank", "1", settings)
+    assert not evidence.heard_all(record, settings)
 
 
 def test_a_promotion_that_was_killed_is_ended_once_and_one_that_cannot_be_keeps_no_other_from_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
     stuck, entry = house.requested(run_id="another"), house.approved()
     attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "read it")
     promotion.decide(stuck.digest, attempt, house.policy, house.settings, code=house.code("bob"))
@@ -454,12 +472,82 @@ def test_a_promotion_that_was_killed_is_ended_once_and_one_that_cannot_be_keeps_
     assert house.finish() == ([], [])
 
 
-def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
+@pytest.mark.parametrize("lacks", ["champion", "digests", "scorecards", "way back"])
+def test_a_move_that_has_reached_no_alias_is_verified_like_a_fresh_one(
+    house: House, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    house.policy = policy(needed=1, rehearsal_rows=5, models=[house.model])
+    house.promoted("1")
+    house.aliases("3" if lacks == "champion" else "1")
+    entry = house.approved()
+    house.ledger.append(Moving(request=entry.digest))
+    rehearsed = Rehearsed(request=entry.digest, model=house.model, version="1", rows=5, same=5)
+
+    def way_back(*_: object) -> Rehearsed:
+        if lacks == "way back":
+            raise PromotionRefused("the way back to it does not work")
+        return rehearsed
+
+    monkeypatch.setattr(promotion, "rehearse", way_back)
+    if lacks == "digests":
+        monkeypatch.setattr(promotion, "verified_digests", lambda *_: DIGESTS.model_copy(update={"files": "other"}))
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: lacks != "scorecards")
+    before = house.alias("champion")
+    ended, (why,) = house.finish()
+    assert ended == []
+    assert why.startswith(f"{entry.digest[:12]}: its move began and cannot be ended: ")
+    assert house.alias("champion") == before
+    assert len(house.registry.search_model_versions(f"name = '{house.model}'")) == 3  # and nothing was copied
+
+
+def test_a_move_that_has_reached_the_alias_is_ended_though_people_said_more_since(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.aliases("1")
+    entry = house.approved()
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "close", kill)
+        with pytest.raises(Killed):
+            promotion.promote(entry.digest, lambda: house.policy, house.settings)
+    monkeypatch.setattr(promotion, "heard_all", lambda *_: False)
+    house.policy = house.policy.model_copy(
+        update={"rules": (house.policy.rules[0].model_copy(update={"rehearsal_rows": 5}),)}
+    )
+    monkeypatch.setattr(promotion, "rehearse", kill)
+    (done,), stuck = house.finish()
+    assert (done.version, stuck, house.alias("champion")) == ("4", [], "4")
+
+
+def test_a_move_that_is_only_said_to_have_begun_is_not_for_a_schedule(house: House) -> None:
+    entry = house.requested()
+    house.ledger.append(Moving(request=entry.digest))
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "read it")
+    promotion.decide(entry.digest, attempt, house.policy, house.settings, code=house.code())
+    assert house.finish() == ([], [])
+    assert house.alias("champion") is None
+
+
+def test_whoever_guessed_too_often_still_decides_by_a_key(house: House, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    ann = house.policy.approvers[0].model_copy(update={"ssh_keys": (key.with_suffix(".pub").read_text().strip(),)})
+    house.policy = house.policy.model_copy(update={"approvers": (ann, *house.policy.approvers[1:])})
+    entry, attempt = house.requested(), Attempt("approved", "ann", DIGESTS.adapter[:12], "read it")
+    decide = partial(promotion.decide, entry.digest, attempt, house.policy, house.settings)
+    code = house.code()
+    for _ in range(GUESSES):
+        with pytest.raises(PromotionRefused, match="wrong code or key"):
+            decide(code=wrong(code))
+    with pytest.raises(PromotionRefused, match="too many wrong codes; wait 15 minutes, or sign with a key"):
+        decide(code=code)
+    assert decide(key=key).state == "approved"
+
+
+def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.promoted_twice()
     forged = RolledBack(model=house.model, version="1", previous="2", approver="ann", reason="mine", proof=SIGNED)
     whole = house.ledger.path.read_bytes()
     house.ledger.append(forged)
@@ -476,12 +564,8 @@ def test_a_rollback_that_was_killed_is_ended_and_a_forged_one_is_not(
     assert house.finish() == ([], [])
 
 
-def test_aliases_set_back_by_hand_after_a_rollback_stay_and_are_found(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+def test_aliases_set_back_by_hand_after_a_rollback_stay_and_are_found(house: House) -> None:
+    house.promoted_twice()
     house.rollback()
     house.aliases("2", "1")
     assert house.finish() == ([], [])
@@ -494,9 +578,7 @@ def test_aliases_set_back_by_hand_after_a_rollback_stay_and_are_found(
 def test_a_rollback_that_was_killed_before_its_mark_is_done_all_the_same(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     with monkeypatch.context() as patch:
         patch.setattr(registry, "mark_rolled_back", kill)
         with pytest.raises(Killed):
@@ -511,9 +593,7 @@ def test_a_rollback_that_was_killed_before_its_mark_is_done_all_the_same(
 def test_a_killed_rollback_to_what_was_changed_since_is_not_ended(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     with monkeypatch.context() as patch:
         patch.setattr(registry, "swap_back", kill)
         with pytest.raises(Killed):
@@ -633,9 +713,7 @@ def test_refused_voided_and_rolled_back_are_remembered_too(house: House, monkeyp
     house.requested(expires_at=datetime.now(UTC) - timedelta(minutes=1))
     promotion.expire(house.policy, house.settings)
     assert missed()
-    house.promoted("1")
-    house.promoted("2", "1")
-    house.aliases("2", "1")
+    house.promoted_twice()
     promotion.rollback(house.model, "worse", "bob", house.policy, house.settings, code=house.code("bob"))
     assert missed()
 
@@ -669,7 +747,6 @@ def held(house: House, monkeypatch: pytest.MonkeyPatch) -> Entry:
     house.promoted("1")
     house.aliases("1")
     entry = house.approved()
-    monkeypatch.setattr(promotion, "review", lambda *_: "the page")
     monkeypatch.setattr(promotion, "rehearse", kill)
     monkeypatch.setattr(QuietHours, "hold", lambda *_: True)
     for _ in range(2):

@@ -19,7 +19,7 @@ from conf.settings import PROJECT, Settings, environment
 from tasks.account import account
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, GateRefused, ModelError, RecipeError, TrainingError, TunegateError
-from tasks.promote.evidence import submission_of
+from tasks.promote.evidence import _Run, submission_of
 from tasks.register import Judged, at_work, open_run, record_run, register_candidate
 from tasks.register.candidate import DECISION_TAG, verdict_folder
 from tasks.register.load import Answerer, load_answerer, main
@@ -474,8 +474,6 @@ def test_whoever_trains_and_judges_stands_beside_the_verdict_and_never_drops_out
     folder = verdict_folder(house.verdict(passed=True).digest, recipe.digest())
     assert _submission(house, recorded) == _submission(house, recorded, folder)
     assert _submission(house, recorded) == {"started_by": everybody, "recipe_origin": "outside"}
-    found = submission_of("submitted-candidates", "1", house.settings)  # whatever the tags say
-    assert (found.started_by, found.recipe_origin) == (tuple(everybody), "outside")
 
 
 def test_a_registration_is_done_anew_when_what_it_says_of_whose_run_it_is_changes() -> None:
@@ -492,18 +490,18 @@ def test_what_was_decided_on_keeps_whose_run_it_was(house: House, monkeypatch: p
     assert _submission(house, recorded)["started_by"] == [account()]
 
 
-def test_a_candidate_that_does_not_say_whose_run_it_is_is_nobodys_to_ask_for(house: House) -> None:
+def test_a_candidate_that_does_not_say_whose_run_it_is_is_nobodys_to_ask_for(house: House, tmp_path: Path) -> None:
     recipe = house.recipe("nobodys")
     recorded = house.record(recipe)
     house.register(recipe, recorded, passed=True)
     folder = verdict_folder(house.verdict(passed=True).digest, recipe.digest())
     file = _artifact_folder(house, recorded.run_id) / folder / "submission.json"
     file.write_text('{"started_by": ["somebody"]}')
-    with pytest.raises(DigestMismatch, match=r"nobodys-candidates version 1: its submission\.json cannot be read"):
-        submission_of("nobodys-candidates", "1", house.settings)
+    with pytest.raises(DigestMismatch, match=r"submission\.json cannot be read; run its recipe again"):
+        submission_of(_Run(house.mlflow, recorded.run_id, tmp_path).submission(folder))
     file.unlink()
-    with pytest.raises(DigestMismatch, match=r"submission\.json is missing .*; run its recipe again"):
-        submission_of("nobodys-candidates", "1", house.settings)
+    with pytest.raises(DigestMismatch, match=r"submission\.json is missing; run its recipe again"):
+        submission_of(_Run(house.mlflow, recorded.run_id, tmp_path).submission(folder))
 
 
 ADDRESS = "jo@example.org"
