@@ -164,8 +164,12 @@ class _Watch(Nobody):
     def progress(self, name: str, done: float, total: float | None, unit: str, note: str) -> None:  # noqa: ARG002
         now = time.perf_counter()
         if total and int(20 * done / total) > int(20 * self.heard[-1][0] / total):
-            left = (total - done) * (now - self.heard[0][1]) / done
-            print(f"  {done:,.0f} of {total:,.0f} rows, {note}, {left:,.0f} s left, {self.peak_gb:.2f} GB", flush=True)
+            rate = done / (now - self.heard[0][1])
+            left = (total - done) / rate
+            print(
+                f"  {done:,.0f} of {total:,.0f} rows, {rate:,.0f} rows/s, {left:,.0f} s left, {self.peak_gb:.2f} GB",
+                flush=True,
+            )
         self.heard.append((done, now))
 
     def rates(self) -> list[float]:

@@ -6,12 +6,10 @@ Never logs, counts by value, or writes anything that it found; what leaves here 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +40,7 @@ from tasks.scrub.blocks import CHANGED, BlockIndex, Counts, Past, gathered, in_b
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
 from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
+from tasks.scrub.spans import Found
 
 if TYPE_CHECKING:
     from tasks.scrub.operators import Scrubbed
@@ -202,11 +201,17 @@ class _Sample:
 
 
 def _canaries(texts: list[str], pii: Pii) -> tuple[Recall, ...]:
-    """How many of the values planted into copies of the texts are found, by what scrubbed the rows."""
+    """How many of the values planted into copies of the texts are taken out, by what scrubbed the rows."""
     from tasks.scrub.canaries import plant, recall
 
-    taken = [entity for entity, operator in pii.entities.items() if operator != "keep"]
-    return recall(plant(texts, taken, seed=0), partial(look_at, policy=pii)) if texts and taken else ()
+    kept = {entity for entity, operator in pii.entities.items() if operator == "keep"}
+
+    def taken_out(texts: Sequence[str]) -> list[list[Found]]:
+        # what is found under a name that is kept can still be read
+        return [[span for span in found if span.entity not in kept] for found in look_at(texts, policy=pii)]
+
+    planted = plant(texts, pii.entities.keys() - kept, seed=0)
+    return recall(planted, taken_out) if any(text.spans for text in planted) else ()
 
 
 def _second_look(texts: list[str], pii: Pii) -> tuple[Count, ...]:
@@ -259,7 +264,7 @@ class _RowScrubber:
 
     def scrubbed(self, looked: Iterable[tuple[list[_Block], Mapping[str, Spans]]], total: int) -> Iterator[pa.Table]:
         """The rows that stay, in order."""
-        done, written, began = 0, 0, time.monotonic()
+        done = written = 0
         for blocks, found in looked:
             noted = []
             for block in blocks:
@@ -275,25 +280,26 @@ class _RowScrubber:
                 done += block.table.num_rows
             if self._each_alone:
                 self._index.note(noted)
-            report(done, total, "rows", f"{done / max(time.monotonic() - began, 1e-3):,.0f} rows/s")
+            report(done, total, "rows")
 
     def _from_past(self, past: Past) -> tuple[pa.Table | None, Counts]:
         """The changed columns of the rows that stay, or None where nothing changed; and what was counted."""
         return (self._index.read(past) if past.rows and past.counts.rows_with_entities else None), past.counts
 
     def _anew(self, rows: list[Row], found: Mapping[str, Spans]) -> tuple[pa.Table | None, Counts]:
-        entities = Counter[str]()
-        counts = Counts(entities, 0, [])
-        kept = []
+        entities, rows_with_entities = Counter[str](), 0
+        kept: list[Row] = []
+        dropped: list[tuple[int, str]] = []
         for number, row in enumerate(rows):
             new, names, reason = self._scrub_row(row, found)
             entities.update(names)
-            counts = counts._replace(rows_with_entities=counts.rows_with_entities + bool(names))
+            rows_with_entities += bool(names)
             if reason:
-                counts.dropped.append((number, reason))
+                dropped.append((number, reason))
             else:
                 kept.append(new)
-        return (as_table(kept) if kept and counts.rows_with_entities else None), counts
+        changed = as_table(kept) if kept and rows_with_entities else None
+        return changed, Counts(entities, rows_with_entities, dropped)
 
     def _count(self, rows: pa.Table, counts: Counts) -> None:
         self._tally.entities.update(counts.entities)
@@ -310,7 +316,7 @@ class _RowScrubber:
             yield row["label"]
 
     def _too_long(self, row: Row) -> bool:
-        return any(len(m["content"]) > MAX_CHARACTERS for m in row["messages"] if m["role"] in self._roles)
+        return any(len(text) > MAX_CHARACTERS for text in self._contents(row))
 
     def _text_of(self, row: Row) -> str:
         return "\n".join(self._contents(row))

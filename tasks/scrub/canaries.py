@@ -1,4 +1,4 @@
-"""Planted canaries: made-up identities in copies of real rows, scrubbed by the same code, to measure what is left.
+"""Planted canaries: made-up identities in copies of real rows, looked at by the same code, to measure what is left.
 
 Never writes a planted text anywhere; what leaves here are counts by entity.
 """

@@ -9,7 +9,7 @@ import functools
 import importlib.util
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from presidio_analyzer import AnalysisExplanation, AnalyzerEngine, RecognizerReg
 from presidio_analyzer.context_aware_enhancers import LemmaContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 from presidio_analyzer.predefined_recognizers import SpacyRecognizer
+from presidio_analyzer.predefined_recognizers.ner import HuggingFaceNerRecognizer
 
 from tasks.errors import ModelError, RecipeError
 from tasks.scrub.ner import ENTITIES
@@ -130,6 +131,34 @@ class LeanSpacyRecognizer(SpacyRecognizer):  # type: ignore[misc]  # Presidio is
         return _READ
 
 
+class StrictNerRecognizer(HuggingFaceNerRecognizer):  # type: ignore[misc]  # Presidio is untyped
+    """Presidio's, but that a text which the model fails at is an error: theirs passes it on as one without finds."""
+
+    ner_pipeline: Any
+    _failed: Exception | None = None
+
+    def load(self) -> None:
+        """Load the model of the folder."""
+        is_new = self.ner_pipeline is None
+        super().load()
+        if is_new:
+            self.ner_pipeline = functools.partial(self._read, self.ner_pipeline)
+
+    def _read(self, pipeline: Callable[[str], Any], text: str) -> Any:
+        try:
+            return pipeline(text)
+        except Exception as error:
+            self._failed = error
+            raise
+
+    def _predict_chunk(self, chunk_text: str) -> list[Any]:
+        self._failed = None
+        found: list[Any] = super()._predict_chunk(chunk_text)
+        if self._failed is not None:  # its message may hold the text
+            raise ModelError(f"pii.models: {self.model_name} cannot read a text ({type(self._failed).__name__})")
+        return found
+
+
 class LeanAnalyzer(AnalyzerEngine):  # type: ignore[misc]  # Presidio is untyped
     """Presidio's engine without the rounds over all recognisers that change nothing where none of them has context."""
 
@@ -225,11 +254,11 @@ def _other_reader(nlp_engine: str, folder: str, language: str) -> Any:
             raise ModelError("pii.nlp_engine: gliner is not installed; pip install gliner")
         from presidio_analyzer.predefined_recognizers import GLiNERRecognizer
 
-        return GLiNERRecognizer(supported_entities=list(ENTITIES), model_name=folder, supported_language=language)
-    from presidio_analyzer.predefined_recognizers.ner import HuggingFaceNerRecognizer
-
-    labels = {**HuggingFaceNerRecognizer.DEFAULT_LABEL_MAPPING, **{entity: entity for entity in ENTITIES}}
-    return HuggingFaceNerRecognizer(model_name=folder, supported_language=language, label_mapping=labels)
+        # it reads the labels as words, as which `STREET_ADDRESS` is none
+        labels = {entity.lower().replace("_", " "): entity for entity in ENTITIES}
+        return GLiNERRecognizer(entity_mapping=labels, model_name=folder, supported_language=language)
+    labels = {**StrictNerRecognizer.DEFAULT_LABEL_MAPPING, **{entity: entity for entity in ENTITIES}}
+    return StrictNerRecognizer(model_name=folder, supported_language=language, label_mapping=labels)
 
 
 def _add_patterns(registry: RecognizerRegistry, patterns: Sequence[str], language: str) -> None:

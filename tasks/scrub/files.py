@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from conf.schema import PiiPolicy
-from tasks.errors import DataError
+from tasks.errors import DataError, RecipeError
 from tasks.progress import report
 from tasks.scrub import MAX_CHARACTERS, is_keyed, key_of, open_cache, pieces
 from tasks.scrub.look import Spans, in_chunks, looked_at
@@ -64,8 +64,10 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
     Raises:
         DataError: a file of another kind, a broken line, or a text longer than MAX_CHARACTERS.
         ModelError: a model that the policy names is not installed.
-        RecipeError: no recogniser finds an entity that the policy names.
+        RecipeError: no recogniser finds an entity that the policy names, or it numbers pseudonyms within a group.
     """
+    if policy.pseudonym_scope == "group":
+        raise RecipeError("pseudonym_scope: group is for a recipe's rows; those of a file have no group: take record")
     kind = source.suffix.lower()
     if kind not in FORMATS or target.suffix.lower() != kind:
         raise DataError(f"{source} to {target}: both must be {', '.join(FORMATS)}, and of the same kind")
@@ -90,11 +92,12 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
             for some, found in looked_at(chunks, total, policy, found_before, processes=processes):
                 output.write([new for record in some if (new := work.scrub(record, found)) is not None])
                 stats.rows += len(some)
-                rate = stats.rows / max(time.monotonic() - began, 1e-3)
-                report(stats.rows, total, "rows", f"{rate:,.0f} rows/s")
+                report(stats.rows, total, "rows")
         aside.replace(target)
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: not UTF-8 text") from error
+    except csv.Error as error:
+        raise DataError(f"{source}: no CSV ({error})") from error
     finally:
         aside.unlink(missing_ok=True)
     stats.seconds = time.monotonic() - began
@@ -219,14 +222,23 @@ def _open(kind: str, source: Path, target: Path, *, spans: bool) -> tuple[int, I
     if kind == ".csv":
         with source.open(encoding="utf-8-sig", newline="") as stream:
             header = csv.DictReader(stream).fieldnames or []
+        _refuse_twins(source, header)
         return _lines(source) - 1, _read_csv(source), _Csv(target, [*header, *([SPANS] if spans else [])])
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(source) as parquet:
         total, schema = parquet.metadata.num_rows, parquet.schema_arrow
+    _refuse_twins(source, schema.names)
     if spans and SPANS in schema.names:
         raise DataError(f"{source}: there is a column {SPANS} already: rename it, or leave out --spans")
     return total, _read_parquet(source), _Parquet(target, schema, spans=spans)
+
+
+def _refuse_twins(source: Path, names: Iterable[str]) -> None:
+    """A row as a dict would hold one of them alone."""
+    twins = [name for name, times in Counter(names).items() if times > 1]
+    if twins:
+        raise DataError(f"{source}: two columns are named {twins[0]!r}: rename one")
 
 
 def _lines(path: Path) -> int:

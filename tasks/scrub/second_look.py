@@ -1,7 +1,7 @@
 """A second look at texts that should hold no personal value any more, by other means: parsers, checksums, another NER.
 
-Nothing here is shared with the recognisers that scrub, so that what they overlook is not overlooked twice. Never
-returns or logs what it found, only how much.
+Of what scrubs only the shapes of some services' keys (detect-secrets) stand here too, so that what is overlooked there
+is not overlooked twice. Never returns or logs what it found, only how much.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ rules:
     overrides:
       - {{metrics: [perplexity], approvers: [first-approver, second-approver]}}
 """
+PLANTED = ("@example.com", "Whitfield")  # the personal values of the tickets
 IMPOSSIBLE = ("max: 0}", "max: -1000000}")
 FROM_GATES_ON = ("judge", "report", "register")
 STAGES = (

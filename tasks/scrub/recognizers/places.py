@@ -9,7 +9,7 @@ from typing import Any
 from presidio_analyzer import LocalRecognizer, RecognizerResult
 
 from tasks.scrub.recognizers.rules import Rule, RuleRecognizer
-from tasks.scrub.streets import LOWER_CASE, NUMBER_FIRST, NUMBER_LAST
+from tasks.scrub.recognizers.streets import LOWER_CASE, NUMBER_FIRST, NUMBER_LAST
 from tasks.scrub.words import COUNTRIES
 
 _STREETS = tuple(re.compile(shape) for shape in (NUMBER_FIRST, LOWER_CASE, NUMBER_LAST))

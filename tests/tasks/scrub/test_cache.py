@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -108,31 +107,45 @@ def test_what_is_no_cache_is_refused_with_the_file_to_delete(folder: Path) -> No
         SpanCache(folder, ENGINE, KEY)
 
 
-def test_two_may_write_and_read_at_once(folder: Path) -> None:
-    batches, in_a_batch = 150, 20
-    problems: list[BaseException] = []
+WRITER = """
+import pathlib, sys
+from tasks.scrub.cache import SpanCache
+from tests.tasks.scrub.test_cache import ENGINE, KEY, SPANS, batches_of
+folder, name = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+cache = SpanCache(pathlib.Path(folder), ENGINE, KEY)
+for texts in batches_of(name):
+    cache.add({cache.digest(text): SPANS for text in texts})
+    assert len(cache.known([cache.digest(text) for text in texts])) == len(texts)
+"""
 
-    def write(name: str) -> None:
-        try:
-            with closing(SpanCache(folder, ENGINE, KEY)) as mine:
-                for batch in range(batches):
-                    # half of them are also the other's
-                    texts = [f"{name if n % 2 else 'both'} {batch} {n}" for n in range(in_a_batch)]
-                    mine.add({mine.digest(text): SPANS for text in texts})
-                    assert len(mine.known([mine.digest(text) for text in texts])) == in_a_batch
-        except BaseException as error:  # told by the test's own thread
-            problems.append(error)
 
-    writers = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
+def batches_of(name: str) -> list[list[str]]:
+    """What a run called so writes; half of it the other writes too."""
+    return [[f"{name if n % 2 else 'both'} {batch} {n}" for n in range(20)] for batch in range(150)]
+
+
+def test_two_processes_may_make_write_and_read_it_at_once(folder: Path) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, folder, name], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for name in ("a", "b")
+    ]
     for writer in writers:
-        writer.start()
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
     for writer in writers:
-        writer.join()
-    assert problems == []
+        assert writer.stdin is not None
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    for writer in writers:
+        writer.communicate()
+    assert [writer.returncode for writer in writers] == [0, 0]
     with closing(SpanCache(folder, ENGINE, KEY)) as cache:
-        texts = {f"{who} {batch} {n}" for batch in range(batches) for n in range(in_a_batch)
-                 for who in (("a", "b") if n % 2 else ("both",))}  # fmt: skip
-        assert len(cache.known([cache.digest(text) for text in texts])) == len(texts)
+        texts = {text for name in ("a", "b") for texts in batches_of(name) for text in texts}
+        assert len(cache.known([cache.digest(text) for text in texts])) == len(texts) == 150 * 30
 
 
 ENDLESS = """

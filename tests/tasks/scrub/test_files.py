@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from conf.schema import PiiPolicy
 from flows import cli
-from tasks.errors import DataError
+from flows.terminal import StageBoard
+from tasks.errors import DataError, RecipeError
+from tasks.progress import listening, stage
 from tasks.scrub import MAX_CHARACTERS
 from tasks.scrub.files import Stats, scrub_file
 from tests.tasks.scrub.small import pipeline, policy_of
@@ -137,6 +142,25 @@ def test_more_rows_than_are_held_at_once_keep_their_order(tmp_path: Path, policy
     target, stats = scrubbed(as_jsonl(tmp_path / "in.jsonl", rows), policy)
     assert rows_of(target) == [{"n": n, "text": "<EMAIL_ADDRESS>"} for n in range(5000)]
     assert (stats.rows, stats.entities["EMAIL_ADDRESS"]) == (5000, 5000)
+
+
+class Bar(StageBoard):
+    """Remembers what stands beside its bar."""
+
+    def __init__(self) -> None:
+        super().__init__(["scrub"], Console(file=io.StringIO()), itertools.count(step=10).__next__)
+        self.figures: list[str] = []
+
+    def progress(self, name: str, done: float, total: float | None = None, unit: str = "rows", note: str = "") -> None:
+        super().progress(name, done, total, unit, note)
+        self.figures.append(self.stages[name].figures())
+
+
+def test_the_bar_shows_rows_a_second_and_the_time_left(tmp_path: Path, policy: PiiPolicy) -> None:
+    source = as_jsonl(tmp_path / "in.jsonl", [{"n": n} for n in range(5000)])
+    with Bar() as bar, listening(bar), stage("scrub"):
+        scrubbed(source, policy)
+    assert bar.figures == ["2,048/5,000 rows", "4,096/5,000 rows, 205/s, 0:04 left", "5,000/5,000 rows, 148/s"]
 
 
 def test_the_output_may_take_the_place_of_the_input(tmp_path: Path, policy: PiiPolicy) -> None:
@@ -276,6 +300,14 @@ def test_a_pseudonym_is_the_same_in_every_field_of_a_row_and_begins_anew_in_the_
     ]
 
 
+def test_a_numbering_over_groups_is_refused_as_a_file_has_none(tmp_path: Path, policy: PiiPolicy) -> None:
+    numbered = policy.model_copy(update={"pseudonym_scope": "group"})
+    source = as_jsonl(tmp_path / "in.jsonl", [{"a": "jo@example.org"}])
+    with pytest.raises(RecipeError, match=r"^pseudonym_scope: group is for a recipe's rows"):
+        scrub_file(source, tmp_path / "out.jsonl", numbered, tmp_path / "cache", spans=False, processes=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
 def test_a_surrogate_is_the_same_in_every_file(tmp_path: Path, policy: PiiPolicy) -> None:
     standing_in = policy.model_copy(update={"entities": {"EMAIL_ADDRESS": "surrogate"}})
     source = as_jsonl(tmp_path / "in.jsonl", [{"a": "jo@example.org"}])
@@ -299,6 +331,8 @@ def test_a_surrogate_is_the_same_in_every_file(tmp_path: Path, policy: PiiPolicy
         ("in.csv", "a,b\n1,2\njo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
         ("in.csv", "a,b\n1,2\n1,2,jo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
         ("in.jsonl", json.dumps({"a": {"b": "x" * (MAX_CHARACTERS + 1)}}), r"^a: a text of 100,001 characters; at "),
+        ("in.csv", f"a,b\njo@example.org,{'x' * 140_000}\n", r"in\.csv: no CSV \(field larger than field limit"),
+        ("in.csv", "a,b,a\njo@example.org,1,2\n", r"in\.csv: two columns are named 'a': rename one$"),
     ],
 )
 def test_a_broken_line_is_told_without_its_text_and_leaves_no_output(
@@ -310,7 +344,7 @@ def test_a_broken_line_is_told_without_its_text_and_leaves_no_output(
     with pytest.raises(DataError, match=message) as error:
         scrub_file(source, target, policy, tmp_path / "cache", spans=False, processes=1)
     assert "example" not in str(error.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"cache", name, target.name})
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {name, target.name}
     assert target.read_text() == "from before"
 
 
@@ -383,6 +417,9 @@ def test_the_command_tells_how_much_it_found_and_never_what(
     assert "out.jsonl: 2 rows, 2 values in 1 of them\n  EMAIL_ADDRESS             2\n" in printed.out
     assert "example.org" not in printed.out + printed.err
     assert rows_of(house / "out.jsonl") == [{"text": "Write to <EMAIL_ADDRESS>, or <EMAIL_ADDRESS>"}, LETTERS[1]]
+    left = {file: file.read_bytes() for file in house.rglob("*") if file.is_file() and file.name != "in.jsonl"}
+    assert any(b"EMAIL_ADDRESS" in content for file, content in left.items() if file.parent.name == "spans")
+    assert [file for file, content in left.items() if b"jo@example.org" in content] == []
 
 
 def test_the_command_prints_its_counts_as_json_alone(
@@ -439,6 +476,13 @@ def test_a_map_of_parquet_is_data_keys_and_values(tmp_path: Path, policy: PiiPol
     pq.write_table(table, tmp_path / "in.parquet")
     target, _ = scrubbed(tmp_path / "in.parquet", policy)
     assert pq.read_table(target).to_pylist() == [{"by_mail": [("<EMAIL_ADDRESS>", "at <IP_ADDRESS>")]}]
+
+
+def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path, policy: PiiPolicy) -> None:
+    columns = [pa.array(["jo@example.org"]), pa.array(["10.0.0.1"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["a", "a"]), tmp_path / "in.parquet")
+    with pytest.raises(DataError, match=r"in\.parquet: two columns are named 'a': rename one$"):
+        scrubbed(tmp_path / "in.parquet", policy)
 
 
 def test_bytes_are_refused_and_not_passed_on(tmp_path: Path, policy: PiiPolicy) -> None:

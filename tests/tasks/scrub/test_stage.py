@@ -19,13 +19,14 @@ from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Store
 from tasks.errors import DataError, ModelError, RecipeError, StoreError
 from tasks.progress import Nobody, listening, stage
-from tasks.results import ScrubbedData
+from tasks.results import Recall, ScrubbedData
 from tasks.rows import Row, read_rows, row_id
 from tasks.scrub import MAX_CHARACTERS, PLACEHOLDER, identity, scrub_rows
 from tasks.scrub.look import look_at
 from tasks.scrub.spans import Found
 from tests.builders import raw_data
-from tests.tasks.scrub.small import pipeline
+from tests.searching import files_with
+from tests.tasks.scrub.small import pipeline, unmarked
 
 
 def row(question: str, answer: str = "yes", *, system: str | None = None, group: str = "5" * 64) -> Row:
@@ -47,7 +48,6 @@ class Scrubbed:
 
     def __init__(self, store: Store, result: ScrubbedData) -> None:
         self.result = result
-        self.folder = Path(store.root) / "scrub" / result.key
         self.rows = list(read_rows(store.open(shard) for shard in result.rows))
         self.texts = [[message["content"] for message in row["messages"]] for row in self.rows]
         self.rejected = pq.read_table(store.open(result.rejected)).to_pylist()
@@ -224,8 +224,7 @@ def test_progress_counts_the_rows(tmp_path: Path) -> None:
     listener = Listener()
     with listening(listener), stage("scrub"):
         scrub(tmp_path, [row("Where is it?")] * 2100)
-    assert [heard[:4] for heard in listener.heard] == [("scrub", 2048, 2100, "rows"), ("scrub", 2100, 2100, "rows")]
-    assert all(re.fullmatch(r"[1-9][\d,]* rows/s", note) for *_, note in listener.heard)
+    assert listener.heard == [("scrub", 2048, 2100, "rows", ""), ("scrub", 2100, 2100, "rows", "")]
 
 
 def test_the_same_rows_give_the_same_files(tmp_path: Path) -> None:
@@ -413,28 +412,55 @@ def test_an_entity_to_keep_shields_no_other(tmp_path: Path) -> None:
     assert scrubbed.entities == {"IP_ADDRESS": 1}
 
 
+# --- planted canaries
+
+ANY_WORD = """\
+recognizers:
+  - {name: Words, supported_entity: WORD, patterns: [{name: word, regex: '\\S+', score: 0.9}]}
+"""
+
+
+@pytest.mark.parametrize(("operator", "found"), [("replace", 4), ("keep", 0)])
+def test_a_canary_that_is_found_under_a_name_that_is_kept_is_not_gone(
+    tmp_path: Path, operator: str, found: int
+) -> None:
+    policy = {"models": {"en": pipeline(tmp_path / "blank")}, "entities": {"PERSON": "replace", "WORD": operator}}
+    rows = [row("Where is it?"), row("It is late.")]
+    result = scrub(tmp_path, rows, **policy, recognizers=({"path": "team.yaml", "text": ANY_WORD},)).result
+    assert result.canaries == (Recall(entity="PERSON", planted=4, found=found),)
+
+
 # --- nothing gets out, nothing comes in
 
 
-def test_no_value_that_was_found_is_written_or_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+EVERYTHING = """\
+Hello, my name is <<Sarah Thompson|PERSON>>, and I work at <<Northwind Energy Ltd|ORGANIZATION>>.
+I live at <<12 High Street|STREET_ADDRESS>>, <<Birmingham|LOCATION>> <<B15 2TT|POSTCODE>>. Please ask <<Professor|TITLE>> Chen.
+Call <<020 7946 0958|PHONE_NUMBER>>, write to <<sarah@example.org|EMAIL_ADDRESS>>, or see <<https://www.example.com/help|URL>>.
+The router <<00:1B:44:11:3A:B7|MAC_ADDRESS>> is at <<192.168.178.20|IP_ADDRESS>>; my password is <<hunter2!x|SECRET>>
+My card <<4111 1111 1111 1111|CREDIT_CARD>> was charged, refund it to IBAN <<GB33 BUKB 2020 1555 5555 55|IBAN_CODE>>.
+Customer ID: <<AB-1234-99|ACCOUNT_NUMBER>>, or pay <<0x52908400098527886E0F7030069857D2E4169EE7|CRYPTO>>.
+My SSN is <<536-90-4399|NATIONAL_ID>>, my driving licence <<MORGA657054SM9IJ|DRIVER_LICENSE>>, my passport number <<C01X00T47|PASSPORT>>.
+I am <<34 years old|AGE>>, a <<Vietnamese|NRP>> national, and moved here on <<31 January 2024|DATE_TIME>>.
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("operator", ["replace", "pseudonym", "hash", "drop_row"])
+def test_no_file_log_or_output_holds_a_value_of_any_entity_of_the_strict_policy(
+    tmp_path: Path, operator: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    values = (NAME, "4111 1111 1111 1111", "sarah@example.org")
+    text, marked = unmarked(EVERYTHING)
+    values = [value for value, _ in marked]
+    strict = load_pii_policy("pii-strict").entities
+    rows = [row(text, json.dumps({"note": text})), row("Where is it?")]
     with caplog.at_level(logging.DEBUG):
-        scrubbed = scrub(
-            tmp_path,
-            [row(f"{TEXT} {values[1]}", values[2]), row("Card 5500 0000 0000 0004"), row(TEXT)],
-            entities={"PERSON": "hash", "EMAIL_ADDRESS": "replace", "CREDIT_CARD": "replace"},
-        )
+        scrubbed = scrub(tmp_path, rows, entities=dict.fromkeys(strict, operator))
     written = capfd.readouterr()
-    # compressed columns hide a text from a search in the file, so the rows are read back
-    kept = json.dumps(scrubbed.rows)
-    others = b"".join(file.read_bytes() for file in scrubbed.folder.iterdir() if not file.name.startswith("rows-"))
-    for value in values:
-        assert value not in caplog.text
-        assert value not in written.out + written.err
-        assert value not in kept
-        assert value.encode() not in others
+    assert scrubbed.entities.keys() == strict.keys() == {entity for _, entity in marked}
+    raw, *left = sorted(files_with(values, tmp_path), key=lambda name: not name.startswith("store/raw/"))
+    assert raw.endswith(".parquet")  # the rows as they were read: so the search sees what stands there
+    assert left == []
+    assert [value for value in values if value in caplog.text + written.out + written.err] == []
 
 
 def test_a_pipeline_that_is_not_installed_is_an_error_and_never_downloaded(
@@ -469,6 +495,12 @@ def test_a_text_too_long_to_analyse_is_rejected(tmp_path: Path) -> None:
     scrubbed = scrub(tmp_path, [row("a" * (MAX_CHARACTERS + 1)), row("Where is it?")])
     assert [rejected["reason"] for rejected in scrubbed.rejected] == ["too_long_to_scrub"]
     assert scrubbed.texts == [["Where is it?", "yes"]]
+
+
+def test_a_label_too_long_to_analyse_is_rejected_too(tmp_path: Path) -> None:
+    scrubbed = scrub(tmp_path, [{**row("Where is it?"), "label": "a" * (MAX_CHARACTERS + 1)}, row("Where is it?")])
+    assert [rejected["reason"] for rejected in scrubbed.rejected] == ["too_long_to_scrub"]
+    assert [after["label"] for after in scrubbed.rows] == ["delivery"]
 
 
 def test_no_row_left_is_an_error_with_the_reasons(tmp_path: Path) -> None:
