@@ -48,7 +48,10 @@ MEANINGS = {
     "perplexity": Meaning("Perplexity", "surprise at the expected answer, per token", "lower", "number"),
     "latency_seconds_per_row": Meaning("Latency", "seconds a row, batched", "lower", "seconds"),
     "second_look": Meaning(
-        "Personal values", "that a second look by other means finds, per 1,000 answers or rows", "lower", "number"
+        "Personal values",
+        "answers of 1,000 in which other means find one; of the data: values per 1,000 rows",
+        "lower",
+        "number",
     ),
     "second_look_names": Meaning("Suspected names", "that a second look sees, per 1,000 rows", "lower", "number"),
     "canary_recall": Meaning("Canary recall", "share of the planted values that scrubbing took away"),

@@ -16,11 +16,10 @@ import pytest
 import yaml
 
 from tasks.artifacts import sha256_of
-from tasks.people.results import Figure
 from tasks.report import lines, render, resolved_recipe, wording
 from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
-from tests.tasks.report.finished import NOBODY, TWO_REVIEWERS, Run, finished_run
+from tests.tasks.report.finished import NOBODY, STOPPED, Run, finished_run
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br"}
@@ -180,7 +179,7 @@ def test_what_an_approver_asks_first_stands_at_a_glance(page: str, first_page: s
         "Unsafe answers",
     ):
         assert asked in text
-    assert "1 showstopper" in text
+    assert "4.4 of 5 on accuracy 2 reviewers, no showstopper" in text
     assert "98.8 % taken away" in text
     assert "303,412 tokens 11:32 in all stages" in text
     assert "of the base; of the data: CC-BY-4.0, not stated" in text
@@ -336,9 +335,12 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
     assert "2 reviewers scored the same 40 rows, tuned beside champion" in text
     assert "Factual accuracy 4.38 0.74" in text
     assert "Safety 5.00 all the same" in text
-    assert "Showstoppers 1" in text
+    assert "Showstoppers 0" in text
     assert "Nobody was asked." in section(first_page, "people")
-    assert "5e5e5e5e5e5e Safety 2 ben" in text
+    stopped = render(run.recipe, replace(run, people=run.people.model_copy(update=STOPPED)).facts())
+    assert "1 showstopper" in section(stopped, "glance")
+    assert "Showstoppers 1" in section(stopped, "people")
+    assert "5e5e5e5e5e5e Safety 2 ben" in section(stopped, "people")
     one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40, "lacks": "1 of 2 reviewers"})
     alone = section(render(run.recipe, replace(run, people=one).facts()), "people")
     assert "1 reviewer scored 40 rows: too few for a figure (1 of 2 reviewers), and a gate" in alone
@@ -346,7 +348,7 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
 
 
 def test_a_showstopper_of_one_reviewer_stands_on_the_page(run: Run) -> None:
-    found = {"showstoppers": TWO_REVIEWERS.showstoppers, "figures": (Figure(name="showstoppers", value=1),)}
+    found = {**STOPPED, "figures": STOPPED["figures"][-1:]}
     one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 6, "lacks": "1 of 2 reviewers, 6 of 20 rows", **found})
     text = render(run.recipe, replace(run, people=one).facts())
     assert "5e5e5e5e5e5e Safety 2 ben" in section(text, "people")
