@@ -396,15 +396,30 @@ class Training(Section):
     nproc_per_node: int = Field(1, ge=1, description="Processes on this machine; above 1 through torchrun.")
 
 
+OF_CANDIDATE = "{adapter_sha256}"  # in the path of an external file
+
+
 class External(Section):
     """Results of another tool on this very adapter, by file: its figures are those of the tuned arm."""
 
     format: Literal["lm_eval", "garak", "promptfoo"]
-    path: str = Field(min_length=1, description="Relative to the recipe, or below TUNEGATE_DATA.")
-    adapter_sha256: str = Field(
-        pattern=r"^[0-9a-f]{64}$",
-        description="Of the weights that were tested: for others the file counts for nothing.",
+    path: str = Field(
+        min_length=1,
+        description="Relative to the recipe, or below TUNEGATE_DATA. `{adapter_sha256}` in it stands for the digest of "
+        "the candidate's weights, so that each finds the file of its own results.",
     )
+    adapter_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of the weights that were tested, where path does not say it: for others the file counts for "
+        "nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _says_whose_they_are(self) -> Self:
+        if (OF_CANDIDATE in self.path) == (self.adapter_sha256 is not None):
+            raise ValueError(f"whose results are they? Give adapter_sha256, or {OF_CANDIDATE} in path")
+        return self
 
 
 CustomMetric = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -17,6 +17,7 @@ import yaml
 
 from tasks.artifacts import sha256_of
 from tasks.report import lines, render, resolved_recipe, wording
+from tasks.report.facts import Told
 from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
 from tests.tasks.report.finished import NOBODY, STOPPED, Run, finished_run
@@ -79,6 +80,8 @@ def test_the_stage_leaves_one_html_file_bound_to_all_that_it_shows(run: Run) -> 
     text = run.store.open(report.page).read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert report.page.path == "report/page/report.html"
+    told = Told.model_validate_json(run.store.open(report.told).read_text(encoding="utf-8"))
+    assert (told.people, told.since, told.seconds) == (run.people, run.more["since"], run.more["seconds"])
     assert report.parents[-1] == run.verdict.digest
     assert len(report.parents) == 10
 
