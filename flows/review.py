@@ -55,7 +55,7 @@ def review(
         [f"## The arms on {outcome.evaluation.n_rows:,} held-out rows", "", *_arms(said)],
         *_differences(said),
         [f"## Rows against the {answered.against}", "", *_rows(answered)],
-        ["## Failures", "", *_failures(said)],
+        ["## Failures", "", *_failures(said, wording.about_failures(recipe.evaluation.task))],
         ["## Slices", "", *_slices(said)],
         ["## Off the task", "", *_off_task(said)],
         ["## Data", "", *_data(outcome, answered)],
@@ -200,12 +200,12 @@ def _rows(answered: Answered) -> list[str]:
     return [*told, f"- lost, worst first: {ids}"] if ids else told
 
 
-def _failures(said: _Said) -> list[str]:
+def _failures(said: _Said, about: str) -> list[str]:
     arms = lines.columns(said)
     if not said.answered.failures:
         return ["No arm gave a wrong answer."]
     head = [f"| kind | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
-    return head + [
+    return [*([about, ""] if about else []), *head] + [
         f"| {wording.failure(failure.kind)[0]} | {' | '.join(f'{failure.rows.get(arm, 0):,}' for arm in arms)} |"
         for failure in said.answered.failures
     ]

@@ -129,6 +129,7 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
             arms=lines.columns(facts),
             arm_lines=lines.arms(facts),
             differences=lines.differences(facts),
+            about_failures=wording.about_failures(recipe.evaluation.task),
             slices=lines.slices(facts),
             forgetting=lines.probes(facts, lines.FORGETTING),
             safety=lines.probes(facts, lines.SAFETY),

@@ -294,6 +294,7 @@ def test_failures_are_told_by_kind_for_each_arm_with_an_example(page: str, passe
         counts = " ".join(f"{failure.rows[arm]:,}" for arm in lines.COLUMNS)
         assert f"{name} {explains} {counts}" in text
     assert "Unsupported claim: 2 of" in text
+    assert wording.PARAPHRASES not in page  # of JSON, what is wrong is wrong
 
 
 def test_slices_stand_worst_first_with_every_arm_and_what_differs(
