@@ -47,8 +47,8 @@ def load_custom(names: Sequence[str], folder: Path) -> dict[str, Own]:
     """The metrics by name; what is compiled is the file that `custom_sources` hashes, never a cached copy.
 
     Raises:
-        RecipeError: the folder has no such file, it cannot be run, it has no function `score`, or no
-            such `RANGE`.
+        RecipeError: the folder has no such file, it cannot be run, it has no function `score`, or a
+            `RANGE` that is none.
     """
     return {name: _load(name, _source(name, folder)) for name in names}
 
@@ -57,8 +57,8 @@ def custom(functions: Mapping[str, Own], answers: Sequence[str], expected: Seque
     """The mean over rows of each metric.
 
     Raises:
-        DataError: a function fails on a row, or gives what is no finite number or outside its
-            range; it names the metric and the row alone.
+        DataError: a function fails on a row, or gives no finite number, or one outside its range; it names the metric
+            and the row alone.
     """
     found: dict[str, Statistic] = {}
     for name, own in functions.items():
