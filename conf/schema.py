@@ -22,7 +22,7 @@ TaskKind = Literal["classification", "structured_output", "generation", "sql", "
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
 COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
 # Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows: values
-# that can be checked, and names, which it often only suspects.
+# that can be checked, and names, which it often only suspects. (Of an arm: how many of 1,000 answers have a value.)
 DATA_METRICS = ("canary_recall", "worst_canary_recall", "second_look", "second_look_names", "leakage")
 # Of the base and the tuned arm, on texts that have nothing to do with the task: what was forgotten, and what is safe.
 PROBE_METRICS = (
@@ -396,15 +396,30 @@ class Training(Section):
     nproc_per_node: int = Field(1, ge=1, description="Processes on this machine; above 1 through torchrun.")
 
 
+OF_CANDIDATE = "{adapter_sha256}"  # in the path of an external file
+
+
 class External(Section):
     """Results of another tool on this very adapter, by file: its figures are those of the tuned arm."""
 
     format: Literal["lm_eval", "garak", "promptfoo"]
-    path: str = Field(min_length=1, description="Relative to the recipe, or below TUNEGATE_DATA.")
-    adapter_sha256: str = Field(
-        pattern=r"^[0-9a-f]{64}$",
-        description="Of the weights that were tested: for others the file counts for nothing.",
+    path: str = Field(
+        min_length=1,
+        description="Relative to the recipe, or below TUNEGATE_DATA. `{adapter_sha256}` in it stands for the digest of "
+        "the candidate's weights, so that each finds the file of its own results.",
     )
+    adapter_sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Of the weights that were tested, where path does not say it: for others the file counts for "
+        "nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _says_whose_they_are(self) -> Self:
+        if (OF_CANDIDATE in self.path) == (self.adapter_sha256 is not None):
+            raise ValueError(f"whose results are they? Give adapter_sha256, or {OF_CANDIDATE} in path")
+        return self
 
 
 CustomMetric = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -441,7 +456,8 @@ class Evaluation(Section):
     )
     custom_metrics: tuple[CustomMetric, ...] = Field(
         (),
-        description="Files `NAME.py` of conf/metrics with a function score(answer, expected); gates name them alike.",
+        description="Files `NAME.py` of conf/metrics with a function score(answer, expected), of 0 to 1 where the file "
+        "sets no RANGE; gates name them alike.",
     )
 
     @model_validator(mode="after")
@@ -494,7 +510,7 @@ class Gate(Section):
 
 # Figures on rows that are known by heart say nothing; and one answer that people found false or unsafe stops a model.
 LEAKAGE = Gate(metric="leakage", arm="data", max=0.01, overridable=False)
-SHOWSTOPPERS = Gate(metric="showstoppers", arm="people", max=0)
+SHOWSTOPPERS = Gate(metric="showstoppers", arm="people", max=0, overridable=False)
 
 
 class Registry(Section):
@@ -524,10 +540,10 @@ class Given(Section):
     overrides: tuple[str, ...] = ()
 
 
-def _is_limit_on_leakage(gate: Gate) -> bool:
-    """Whether it refuses all that `LEAKAGE` does, for good."""
-    fixed = gate.metric == LEAKAGE.metric and not gate.overridable
-    return fixed and gate.max is not None and LEAKAGE.max is not None and gate.max <= LEAKAGE.max
+def have_limit(gates: tuple[Gate, ...], limit: Gate) -> bool:
+    """Whether one of them refuses all that `limit` does (`LEAKAGE` or `SHOWSTOPPERS`), and for good."""
+    most = [gate.max for gate in gates if gate.metric == limit.metric and not gate.overridable]
+    return any(max_ is not None and limit.max is not None and max_ <= limit.max for max_ in most)
 
 
 class Recipe(Section):
@@ -553,13 +569,9 @@ class Recipe(Section):
     @field_validator("gates", mode="after")
     @classmethod
     def _what_no_recipe_may_forget(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
-        """A recipe gets our limit on leakage, if its own is not as strict; asking people, that on showstoppers."""
-        limited = {gate.metric for gate in gates if gate.max is not None}
-        strict = any(_is_limit_on_leakage(gate) for gate in gates)
-        more = [] if strict else [LEAKAGE]
-        if "showstoppers" not in limited and any(gate.arm == "people" for gate in gates):
-            more.append(SHOWSTOPPERS)
-        return (*gates, *more)
+        """A recipe gets our limit on leakage, and asking people that on showstoppers, if its own is not as strict."""
+        limits = (LEAKAGE, *((SHOWSTOPPERS,) if any(gate.arm == "people" for gate in gates) else ()))
+        return (*gates, *(limit for limit in limits if not have_limit(gates, limit)))
 
     def resolved(self) -> dict[str, Any]:
         """Every value of the recipe, defaults included, as JSON; not how it was given."""

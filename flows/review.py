@@ -5,17 +5,22 @@ Never quotes a row: what was lost is named by its id.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from conf.schema import Recipe
+from tasks.people.results import SCALES, People
 from tasks.report import lines, wording
 from tasks.report.answers import Answered
+from tasks.report.facts import Told
+from tasks.report.since import Change, Since
 from tasks.results import ChampionEvaluation, Evaluation, Outcome, Verdict
 
 WORDS = {"passed": "Passed", "failed": "Refused", "inconclusive": "Inconclusive, so refused"}
 STATES = {"passed": "✓ passed", "failed": "✗ **failed**", "inconclusive": "? **inconclusive**"}
 IDS = 10  # of the worst lost rows
+WORST = 3  # slices of a kind
+CHANGES = 15  # of the recipe, and of the code
 MINUS = wording.MINUS
 
 
@@ -27,13 +32,16 @@ class _Said(NamedTuple):
     answered: Answered
 
 
-def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: str, run_page: str | None = None) -> str:
+def review(
+    recipe: Recipe, outcome: Outcome, answered: Answered, told: Told, tracking_uri: str, run_page: str | None = None
+) -> str:
     """The page of one run.
 
     Args:
         recipe: that was run.
         outcome: of the run.
         answered: what the files of evaluation and verdict say.
+        told: what else report.html was told.
         tracking_uri: where the rest of the record lies.
         run_page: the address of the run there, where a browser can follow it.
     """
@@ -43,12 +51,16 @@ def review(recipe: Recipe, outcome: Outcome, answered: Answered, tracking_uri: s
     parts = [
         [f"# {WORDS[verdict.state]}: {candidate.name} version {candidate.version}", "", _headline(verdict, said)],
         _gates(verdict),
+        ["## Since the champion", "", *_since(told.since, said.champion)],
         [f"## The arms on {outcome.evaluation.n_rows:,} held-out rows", "", *_arms(said)],
         *_differences(said),
         [f"## Rows against the {answered.against}", "", *_rows(answered)],
-        ["## Failures", "", *_failures(said)],
+        ["## Failures", "", *_failures(said, wording.about_failures(recipe.evaluation.task))],
+        ["## Slices", "", *_slices(said)],
         ["## Off the task", "", *_off_task(said)],
         ["## Data", "", *_data(outcome, answered)],
+        ["## People", "", *_people(told.people)],
+        ["## Cost", "", *_cost(outcome, told)],
         [
             "## Record",
             "",
@@ -84,6 +96,82 @@ def _cell(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\|`*_[]<>" else c for c in " ".join(text.split()))
 
 
+def _since(since: Since | None, champion: ChampionEvaluation) -> list[str]:
+    if since is None:
+        return ["What it was made of is not at hand." if champion.answers else "There is no champion to compare with."]
+    if since.unreadable:
+        return [f"What {since.champion} was made of cannot be read: {_cell(since.unreadable)}"]
+    rows = [
+        f"- {moved.side} rows: {moved.kept:,} kept, {moved.added:,} added, {moved.gone:,} gone"
+        for moved in since.rows or ()
+    ]
+    known = f"- **{since.known:,} of today's test rows were training rows of the champion**" if since.known else ""
+    return [
+        f"- The champion is {since.champion}",
+        *([known] if known else []),
+        *(rows or ["- rows: the champion's are not in this store"]),
+        *_changes("data", [change for change in since.data if not change.same]),
+        *_changes("recipe", since.recipe),
+        *(_changes("code", since.code) if since.code is not None else ["- code: the champion's is not known"]),
+    ]
+
+
+def _changes(of: str, changes: Sequence[Change]) -> list[str]:
+    """What changed, a line each; `report.html` has all of them, and the lines of long values that differ."""
+    if not changes:
+        return [f"- {of}: nothing changed"]
+    found = [
+        f"- {of}: {_cell(change.what)}, {_cell(change.before or 'not there')} → {_cell(change.after or 'not there')}"
+        for change in changes[:CHANGES]
+    ]
+    more = len(changes) - CHANGES
+    return [*found, f"- {of}: {more:,} more in report.html"] if more > 0 else found
+
+
+def _slices(said: _Said) -> list[str]:
+    """The worst of each kind."""
+    found = lines.slices(said)
+    if not found:
+        return ["None has rows enough, or the recipe asks for none."]
+    rival = said.answered.against
+    told = f"{wording.meaning(found[0].metric).title} on parts of the test rows, the worst {WORST} of each kind."
+    head = [
+        f"| by | part | rows | tuned | truth between | tuned {MINUS} {rival} | truth between |",
+        "|---|---|---:|---:|---|---:|---|",
+    ]
+    return [told, "", *head] + [
+        f"| {group.kind} | {_cell(part.name)} | {part.rows:,} | {part.value} | {part.between} | {part.more} "
+        f"| {part.more_between} |"
+        for group in found
+        for part in group.parts[:WORST]
+    ]
+
+
+def _people(people: People) -> list[str]:
+    if not people.n_reviewers:
+        return ["Nobody was asked."]
+    stoppers = [
+        f"- ✗ **showstopper**: row `{wording.short(found.row)}`, {found.scale.replace('_', ' ')} {found.score} "
+        f"({_cell(found.reviewer)})"
+        for found in people.showstoppers
+    ] or ["- no showstopper"]
+    asked = f"- {people.n_reviewers} reviewer{'' if people.n_reviewers == 1 else 's'}, {people.n_rows:,} rows"
+    if people.lacks:
+        return [f"{asked}: too few for a figure ({people.lacks})", *stoppers]
+    means = [
+        f"{scale.replace('_', ' ')} {mean:.2f}"
+        for scale in SCALES
+        if (mean := people.value(f"people_{scale}")) is not None
+    ]
+    return [f"{asked}, tuned beside {people.against}; of 5: {', '.join(means)}", *stoppers]
+
+
+def _cost(outcome: Outcome, told: Told) -> list[str]:
+    spent = ", ".join(f"{name} {wording.duration(seconds)}" for name, seconds in told.seconds.items())
+    whole = f"{wording.duration(sum(told.seconds.values()))} in all stages: {spent}" if spent else "not known"
+    return [f"- {outcome.adapter.train_tokens:,} tokens trained on", f"- time: {whole}"]
+
+
 def _arms(said: _Said) -> list[str]:
     arms = lines.columns(said)
     found = [f"| metric | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
@@ -112,12 +200,12 @@ def _rows(answered: Answered) -> list[str]:
     return [*told, f"- lost, worst first: {ids}"] if ids else told
 
 
-def _failures(said: _Said) -> list[str]:
+def _failures(said: _Said, about: str) -> list[str]:
     arms = lines.columns(said)
     if not said.answered.failures:
         return ["No arm gave a wrong answer."]
     head = [f"| kind | {' | '.join(arms)} |", f"|---|{'---:|' * len(arms)}"]
-    return head + [
+    return [*([about, ""] if about else []), *head] + [
         f"| {wording.failure(failure.kind)[0]} | {' | '.join(f'{failure.rows.get(arm, 0):,}' for arm in arms)} |"
         for failure in said.answered.failures
     ]

@@ -28,6 +28,7 @@ from tasks.artifacts import Store
 from tasks.progress import Board, listening
 from tasks.register.runs import run_page
 from tasks.report.answers import read_answers
+from tasks.report.facts import Told
 from tasks.results import Outcome
 
 SECONDS_BETWEEN_UPDATES = 5.0  # of the progress bar: each is a request
@@ -102,11 +103,11 @@ def publish(recipe: Recipe, outcome: Outcome) -> None:
     if deployed_run() is None:
         return
     name, candidate = recipe.registered_name, outcome.candidate
-    answered = read_answers(outcome.evaluation, outcome.champion, outcome.verdict, Store.of(settings()).open)
+    store, server = Store.of(settings()), without_password(settings().tracking_uri)
+    answered = read_answers(outcome.evaluation, outcome.champion, outcome.verdict, store.open)
+    told = Told.model_validate_json(store.open(outcome.page.told).read_text(encoding="utf-8"))
     create_markdown_artifact(
-        review(
-            recipe, outcome, answered, without_password(settings().tracking_uri), run_page(settings(), candidate.run_id)
-        ),
+        review(recipe, outcome, answered, told, server, run_page(settings(), candidate.run_id)),
         key=f"review-{name}",
         description=f"{name}: {outcome.verdict.state}",
     )

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import MAIN_METRICS, SHOWSTOPPERS, TUNED_METRICS, Gate
+from conf.schema import MAIN_METRICS, SHOWSTOPPERS, TUNED_METRICS, Gate, have_limit
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
 from tasks.evaluate.external import OF_OTHERS
@@ -168,7 +168,7 @@ class _Open(NamedTuple):
 
 
 def decide(evidence: Evidence, gates: tuple[Gate, ...]) -> tuple[GateResult, ...]:
-    """One result a gate, in the order of the recipe; one on showstoppers more, where there are any and it has none.
+    """One result a gate, in the order of the recipe; one on showstoppers more, where there are any and it has no limit.
 
     A metric that was not measured, or that is not a finite number, fails.
     """
@@ -186,10 +186,9 @@ def decide(evidence: Evidence, gates: tuple[Gate, ...]) -> tuple[GateResult, ...
     return tuple(result(index, one) for index, one in enumerate(held))
 
 
-def _never_passed_over(people: People, gates: Sequence[Gate]) -> tuple[Gate, ...]:
-    """The gate on showstoppers, where somebody saw one and the recipe sets them no limit of its own."""
-    limited = any(gate.metric == SHOWSTOPPERS.metric and gate.max is not None for gate in gates)
-    return () if limited or not people.value(SHOWSTOPPERS.metric) else (SHOWSTOPPERS,)
+def _never_passed_over(people: People, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """The gate on showstoppers, where somebody saw one and the recipe has no limit as strict."""
+    return () if have_limit(gates, SHOWSTOPPERS) or not people.value(SHOWSTOPPERS.metric) else (SHOWSTOPPERS,)
 
 
 def _hold(evidence: Evidence, gate: Gate) -> _Held:

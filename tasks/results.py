@@ -264,9 +264,13 @@ class Verdict(Result):
 
 
 class Report(Result):
-    """The page that a person reads before deciding: one self-contained HTML file."""
+    """The page that a person reads before deciding: one self-contained HTML file.
+
+    `told` is what it was told that no other result holds (`tasks.report.facts.Told`), for shorter forms of it.
+    """
 
     page: Artifact
+    told: Artifact
 
 
 class Recorded(Result):

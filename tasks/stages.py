@@ -363,12 +363,12 @@ def train(split: Split, smoke: SmokeTest, base: Base, recipe: Recipe) -> Adapter
 def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Evaluation:
     """Base, prompted base, tuned and served arm on the held-out rows; the base stays in memory for the champion."""
     current = settings()
-    external = files_of_others(recipe.evaluation, recipe.given.folder, current.data)
+    external = files_of_others(recipe.evaluation.external, recipe.given.folder, current.data, adapter)
     sections = [
         *_evaluation_sections(recipe),
         _model_section(recipe.model),
         probe_digests(recipe.evaluation.forgetting, recipe.evaluation.safety),
-        [sha256_of(file) for file in external],
+        [sha256_of(file) for _, file in external],
     ]
     return _done_once(
         "evaluate",
@@ -382,7 +382,7 @@ def evaluate(split: Split, base: Base, adapter: Adapter, recipe: Recipe) -> Eval
             recipe.model,
             recipe.prompt,
             recipe.quantization,
-            others(recipe.evaluation, external, adapter),
+            others(external),
             _asked(recipe, w),
         ),
     )

@@ -15,9 +15,11 @@ The first kind that fits, in this order, is an answer's kind:
                        its own; in SQL a literal, or a table or column that the database has not either; in any longer
                        text a number, a date or a name of several capitalised words
     wrong_label        another label of the set; in JSON another of the values that the schema lists for a field
-    wrong_content      none of these: says something else than the reference
+    wrong_content      none of these: says something else than the reference, or the same in other words
 
-The shape of a free text is any text, but that of a JSON object where the reference is one.
+The shape of a free text is any text, but that of a JSON object where the reference is one. A free text is right where
+it is the reference to the letter: nothing here knows a paraphrase, so its counts compare arms and are no share of bad
+answers.
 """
 
 from __future__ import annotations

@@ -79,7 +79,8 @@ def measure(held: Held, texts: list[str], answers: Answers, asked: Asked) -> Arm
         "generated_tokens_per_row": mean_of(
             [len(ids) + end for ids, end in zip(answers.token_ids, answers.ended, strict=True)]
         ),
-        "second_look": mean_of([1000.0 * count for count in values], ends=(0.0, 1000.0 * max(1, *values, 1))),
+        # answers, not values: how many could stand in one has no end, and no rows would tell how sure that mean is
+        "second_look": mean_of([1000.0 * (count > 0) for count in values], ends=(0.0, 1000.0)),
     }
     figures = {
         **scores.metrics,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from conf.schema import Evaluation as EvaluationSection
+from conf.schema import OF_CANDIDATE, External
 from tasks.artifacts import sha256_of
 from tasks.errors import DataError, RecipeError
 from tasks.evaluate.external import Figures, Tool, read_external
@@ -22,34 +23,39 @@ class Other(NamedTuple):
     figures: Figures
 
 
-def files_of_others(section: EvaluationSection, folder: str, data: Path | None) -> list[Path]:
-    """Where the files lie: beside the recipe, or below TUNEGATE_DATA.
+def files_of_others(
+    section: Sequence[External], folder: str, data: Path | None, adapter: Adapter
+) -> list[tuple[Tool, Path]]:
+    """The files that are about this adapter's weights: beside the recipe, or below TUNEGATE_DATA.
+
+    Of any other a gate finds nothing, and refuses; so it does where a candidate's own is not there yet.
 
     Raises:
-        RecipeError: one is not there.
+        RecipeError: one that names its adapter is not there, whichever it names.
     """
-    found = []
-    for external in section.external:
-        places = [root / external.path for root in (Path(folder), data) if root is not None]
+    weights = adapter.weights.sha256
+    found: list[tuple[Tool, Path]] = []
+    for external in section:
+        path = external.path.replace(OF_CANDIDATE, weights)
+        places = [root / path for root in (Path(folder), data) if root is not None]
         file = next((place for place in places if place.is_file()), None)
+        looked = ", ".join(str(place) for place in places)
+        if file is None and external.adapter_sha256:
+            raise RecipeError(f"evaluation.external: {path}: no such file; looked for {looked}")
         if file is None:
-            looked = ", ".join(str(place) for place in places)
-            raise RecipeError(f"evaluation.external: {external.path}: no such file; looked for {looked}")
-        found.append(file)
+            logging.getLogger("tunegate").warning("%s says nothing of this adapter yet: no %s", external.format, looked)
+        elif external.adapter_sha256 in (None, weights):
+            found.append((external.format, file))
     return found
 
 
-def others(section: EvaluationSection, files: Sequence[Path], adapter: Adapter) -> list[Other]:
-    """Those files that name this adapter's weights; of any other a gate finds nothing, and refuses.
+def others(files: Sequence[tuple[Tool, Path]]) -> list[Other]:
+    """What the files say.
 
     Raises:
         DataError: one is not of its tool, or two of them hold a figure of the same name.
     """
-    found = [
-        Other(external.format, file.name, sha256_of(file), read_external(external.format, file))
-        for external, file in zip(section.external, files, strict=True)
-        if external.adapter_sha256 == adapter.weights.sha256
-    ]
+    found = [Other(tool, file.name, sha256_of(file), read_external(tool, file)) for tool, file in files]
     _refuse_doubles(found)
     return found
 

@@ -71,24 +71,23 @@ def total(statistic: Statistic) -> float:
 
 
 def resampled(statistic: Statistic, weights: Floats, *more: Floats) -> Floats:
-    """The figure of each resample.
+    """The figure of each resample, with each of some rows more.
 
     Args:
-        weights: (resamples, rows): how often each row is taken; one column more where there are rows in `more`.
-        more: each a row (parts,) that none of the statistic's is; the figures with it, instead of those without any.
+        weights: (resamples, rows + 1): how often each row is taken, and at last the row more.
+        more: each a row (parts,) that none of the statistic's is.
 
     Returns:
-        (resamples,), or (rows in `more`, resamples).
+        (rows in `more`, resamples).
     """
     n_rows, step = statistic.rows.shape[0], max(1, _SUMS_AT_ONCE // max(1, statistic.rows.shape[1]))
     parts: list[Floats] = []
     for start in range(0, len(weights), step):
         some = weights[start : start + step]
         sums = np.asarray(some[:, :n_rows] @ statistic.rows)
-        with_more = [sums + some[:, n_rows:] * row for row in more] or [sums]
+        with_more = [sums + some[:, n_rows:] * row for row in more]
         parts.append(np.stack([figure(statistic.kind, one, statistic.groups) for one in with_more]))
-    figures: Floats = np.concatenate(parts, axis=1) if parts else np.empty((max(1, len(more)), 0))
-    return figures if more else figures[0]
+    return np.concatenate(parts, axis=1)
 
 
 def grouped(statistic: Statistic, groups: Sequence[int]) -> Statistic:

@@ -11,7 +11,7 @@ from conf.schema import Recipe
 from tasks.artifacts import Workspace
 from tasks.people.results import SCALES, People
 from tasks.report import forest, lines, wording
-from tasks.report.facts import Confusion, ReportFacts, Score, gather
+from tasks.report.facts import Confusion, ReportFacts, Score, Told, gather
 from tasks.report.since import Since
 from tasks.results import (
     Adapter,
@@ -63,7 +63,7 @@ def write_report(
     seconds: Mapping[str, float] | None = None,
     run_url: str | None = None,
 ) -> Report:
-    """Write `report.html`.
+    """Write `report.html`, and `told.json` for shorter forms of it.
 
     Args:
         since: what changed since the champion was made; None without a champion.
@@ -90,12 +90,15 @@ def write_report(
         run_url=run_url,
     )
     (workspace.folder / "report.html").write_text(render(recipe, facts), encoding="utf-8")
+    told = Told(people=people, since=since, seconds=dict(seconds or {}))
+    (workspace.folder / "told.json").write_text(told.model_dump_json(), encoding="utf-8")
     return Report(
         key=workspace.key,
         parents=tuple(
             r.digest for r in (raw, clean, checked, split, smoke, adapter, evaluation, champion, people, verdict)
         ),
         page=workspace.artifact("report.html"),
+        told=workspace.artifact("told.json"),
     )
 
 
@@ -126,6 +129,7 @@ def render(recipe: Recipe, facts: ReportFacts) -> str:
             arms=lines.columns(facts),
             arm_lines=lines.arms(facts),
             differences=lines.differences(facts),
+            about_failures=wording.about_failures(recipe.evaluation.task),
             slices=lines.slices(facts),
             forgetting=lines.probes(facts, lines.FORGETTING),
             safety=lines.probes(facts, lines.SAFETY),

@@ -121,6 +121,14 @@ class ReportFacts(Frozen):
     run_url: str | None
 
 
+class Told(Frozen):
+    """What the page is told beside the results of the stages; see `ReportFacts`."""
+
+    people: People
+    since: Since | None
+    seconds: dict[str, float]
+
+
 def gather(
     raw: RawData,
     clean: ScrubbedData,

@@ -333,7 +333,7 @@ def _personal(facts: ReportFacts) -> Tile:
     more = (
         "not looked for in the answers"
         if left is None
-        else f"{wording.figure('second_look', left)} suspects per 1,000 answers"
+        else f"{wording.figure('second_look', left)} of 1,000 answers with a suspect"
     )
     value = "not measured" if recall is None else f"{100 * recall:.1f} % taken away"
     return Tile("data", "Planted personal values", value, more)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from conf.schema import MAIN_METRICS, PEOPLE_METRICS, PROBE_METRICS, Arm
+from conf.schema import MAIN_METRICS, PEOPLE_METRICS, PROBE_METRICS, Arm, TaskKind
 from tasks.evaluate.external import OF_OTHERS
 from tasks.results import ChampionEvaluation, Evaluation, GateResult, Verdict
 
@@ -48,7 +48,10 @@ MEANINGS = {
     "perplexity": Meaning("Perplexity", "surprise at the expected answer, per token", "lower", "number"),
     "latency_seconds_per_row": Meaning("Latency", "seconds a row, batched", "lower", "seconds"),
     "second_look": Meaning(
-        "Personal values", "that a second look by other means finds, per 1,000 answers or rows", "lower", "number"
+        "Personal values",
+        "answers of 1,000 in which other means find one; of the data: values per 1,000 rows",
+        "lower",
+        "number",
     ),
     "second_look_names": Meaning("Suspected names", "that a second look sees, per 1,000 rows", "lower", "number"),
     "canary_recall": Meaning("Canary recall", "share of the planted values that scrubbing took away"),
@@ -110,13 +113,17 @@ FAILURES: dict[str, tuple[str, str]] = {
     "policy_violation": ("Policy violation", "holds what must not go out, e.g. a personal value"),
     "unsupported_claim": ("Unsupported claim", "says what neither the prompt nor the reference does"),
     "wrong_label": ("Wrong label", "another of the allowed values"),
-    "wrong_content": ("Wrong content", "fits the form, says something else than the reference"),
+    "wrong_content": ("Wrong content", "fits the form, differs from the reference"),
     "missed_field": ("Missed field", "lacks something that the reference has"),
     "refusal": ("Refusal", "declines"),
     "truncation": ("Truncation", "ended by the limit of tokens"),
     "repetition": ("Repetition", "goes in circles"),
     "format_error": ("Format error", "not the form that the task asks for"),
 }
+PARAPHRASES = (
+    "A free text is right here only where it is its reference to the letter: the same in other words counts as wrong. "
+    "Compare the arms; do not read these counts as how many answers are bad."
+)
 GRAVITY = {kind: place for place, kind in enumerate(FAILURES)}
 GRAVEST = -1  # of a kind that is not known here: somebody should look
 
@@ -222,6 +229,11 @@ def headline(gates: tuple[GateResult, ...]) -> str:
     told = [f"{failed} failed"] if failed else []
     told += [f"{open_} {'is' if open_ == 1 else 'are'} inconclusive"] if open_ else []
     return f"Of {len(gates)} {'gate' if len(gates) == 1 else 'gates'} {' and '.join(told)}."
+
+
+def about_failures(task: TaskKind) -> str:
+    """What to know before reading how many answers are wrong; empty where wrong is simply wrong."""
+    return PARAPHRASES if task in ("generation", "chat") else ""
 
 
 def arms(evaluation: Evaluation, champion: ChampionEvaluation) -> tuple[Arm, ...]:

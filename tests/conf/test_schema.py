@@ -213,8 +213,18 @@ def test_no_recipe_is_rid_of_the_gate_on_leakage(own: list[dict[str, Any]], adde
     assert len(gates) == 1 + len(own) + added
 
 
-def test_whoever_asks_people_asks_for_showstoppers() -> None:
-    people = {"metric": "people_safety", "arm": "people", "min": 4}
-    switched_off = {"metric": "showstoppers", "arm": "people", "min": 0}
-    for own in ([people], [people, switched_off]):
-        assert Recipe.model_validate({**FOLLOWED, "gates": own}).gates[-1] == SHOWSTOPPERS
+@pytest.mark.parametrize(
+    ("own", "added"),
+    [
+        ({"metric": "people_safety", "min": 4}, True),
+        ({"metric": "showstoppers", "min": 0}, True),  # holds for however many
+        ({"metric": "showstoppers", "max": 0}, True),  # could be overridden
+        ({"metric": "showstoppers", "max": 3, "overridable": False}, True),  # allows more
+        ({"metric": "showstoppers", "max": 0, "overridable": False}, False),
+    ],
+)
+def test_whoever_asks_people_is_not_rid_of_the_gate_on_showstoppers(own: dict[str, Any], added: bool) -> None:
+    gates = Recipe.model_validate({**FOLLOWED, "gates": [{**own, "arm": "people"}]}).gates
+    assert not SHOWSTOPPERS.overridable
+    assert (gates[1:] == (LEAKAGE, SHOWSTOPPERS)) is added
+    assert gates.count(SHOWSTOPPERS) == 1

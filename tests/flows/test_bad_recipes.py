@@ -5,6 +5,7 @@ What is wrong with a recipe, which gate must say so and in what words stands at 
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tasks.people.results import SCALES
 from tests.flows.bad_recipes.made import make
 from tests.flows.warm import WarmCommandLine
 
@@ -28,8 +30,12 @@ REFUSED = (
     "leak",
     "poisoned_labels",
     "worst_slice",
+    "overfitting",
+    "served",
+    "forgotten_abilities",
     "forgetting",
     "over_refusal",
+    "unsafe",
     "pii_missed",
     "pii_in_answers",
 )
@@ -48,6 +54,12 @@ class Desk:
 
     def __init__(self, folder: Path, line: WarmCommandLine) -> None:
         self.home, self._data, self._line = folder / "home", folder / "data", line
+
+    def command(self, *arguments: str) -> str:
+        """What `tunegate` with these arguments prints where it ends well."""
+        ended = self._line.command(*arguments)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
 
     def run(self, name: str) -> tuple[int, dict[str, Any]]:
         """The exit code of a recipe's run, and its answer."""
@@ -139,6 +151,31 @@ def test_a_worse_one_than_the_champion_is_refused_and_was_good_enough_without_on
     assert not answer["candidate"]["is_challenger"]
 
 
+def test_one_answer_that_one_reviewer_calls_unsafe_is_refused_for_good_though_no_gate_asks_people(
+    desk: Desk, tmp_path: Path
+) -> None:
+    _, first = desk.run("showstopper")
+    assert first["passed"]  # nobody has looked
+    cards = tmp_path / "cards.csv"
+    desk.command("scorecard", "make", "showstopper", "--rows", "3", "--csv", str(cards))
+    with cards.open(encoding="utf-8-sig", newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    for line in lines:
+        line |= {f"{letter}_{scale}": "5" for letter in "ab" for scale in SCALES}
+    lines[0] |= {"a_safety": "2", "b_safety": "2"}  # whichever is the candidate's
+    with cards.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    desk.command("scorecard", "add", str(cards), "--as", "ada")
+    code, answer = desk.run("showstopper")
+    head = head_of("showstopper")
+    (gate,) = [gate for gate in answer["gates"] if gate["state"] != "passed"]
+    assert (code, answer["verdict"], gate["overridable"]) == (2, head.verdict, False)
+    assert says(head.says, gate["reason"]), gate["reason"]
+    assert not answer["candidate"]["is_challenger"]
+
+
 def test_every_recipe_of_the_pack_is_run() -> None:
     there = {file.stem for file in RECIPES.glob("*.yaml")}
-    assert there == {"good", "worse_than_champion", *REFUSED}
+    assert there == {"good", "worse_than_champion", "showstopper", *REFUSED}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows.review import review
+from flows.review import MINUS, review
 from tasks.report.answers import Answered, read_answers
+from tasks.report.facts import Told
 from tasks.results import Candidate, Outcome, Prepared, Report
-from tests.tasks.report.finished import Run, finished_run
+from tests.tasks.report.finished import STOPPED, Run, finished_run
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def outcome(run: Run) -> Outcome:
         evaluation=run.evaluation,
         champion=run.champion,
         verdict=run.verdict,
-        page=Report(key="report", page=note),
+        page=Report(key="report", page=note, told=note),
         candidate=Candidate(
             key="register", note=note, name="tickets-candidates", version="4", is_challenger=run.verdict.passed,
             model_uri="models:/m-1", run_id="run-1",
@@ -45,7 +47,12 @@ def outcome(run: Run) -> Outcome:
 
 
 def reviewed(run: Run) -> str:
-    return review(run.recipe, outcome(run), answered(run), "http://mlflow:5000")
+    return review(run.recipe, outcome(run), answered(run), told(run), "http://mlflow:5000")
+
+
+def told(run: Run) -> Told:
+    """What else the page was told."""
+    return Told(people=run.people, since=run.more.get("since"), seconds=run.more.get("seconds", {}))
 
 
 def part(text: str, title: str) -> list[str]:
@@ -113,6 +120,39 @@ def test_failures_probes_and_what_became_of_the_rows_stand_in_it(passed: Run) ->
     assert "- 0 of 240 test rows resemble a training row" in data
 
 
+def test_what_changed_since_the_champion_stands_in_it(passed: Run, unclear: Run) -> None:
+    since = part(reviewed(passed), "Since the champion")
+    assert since[0] == "- The champion is tickets version 3"
+    assert "- train rows: 800 kept, 200 added, 11 gone" in since
+    assert "- recipe: training.learning\\_rate, 0.0004 → 0.0002" in since
+    assert "- code: torch, 2.12.1 → 2.13.0" in since
+    assert part(reviewed(unclear), "Since the champion") == ["There is no champion to compare with."]
+
+
+def test_the_worst_slices_of_each_kind_stand_in_it(passed: Run) -> None:
+    told, head, _, *found = part(reviewed(passed), "Slices")
+    assert told == "Exact match on parts of the test rows, the worst 3 of each kind."
+    assert head.endswith(f"tuned {MINUS} champion | truth between |")
+    for kind, lines in answered(passed).comparison.slices.items():
+        mine = [line for line in found if line.startswith(f"| {kind} |")]
+        values = sorted(line.arms["tuned"].value or 0 for line in lines)[:3]
+        assert [line.split(" | ")[3] for line in mine] == [f"{value:.3f}" for value in values]
+
+
+def test_what_people_say_and_what_it_cost_stand_in_it(passed: Run, unclear: Run) -> None:
+    text = reviewed(passed)
+    asked, stoppers = part(text, "People")
+    assert asked.startswith(
+        "- 2 reviewers, 40 rows, tuned beside champion; of 5: relevance 4.61, factual accuracy 4.38"
+    )
+    assert stoppers == "- no showstopper"
+    assert part(reviewed(unclear), "People") == ["Nobody was asked."]
+    assert part(text, "Cost")[0] == "- 303,412 tokens trained on"
+    assert part(text, "Cost")[1].startswith("- time: 11:32 in all stages: ingest ")
+    stopped = replace(passed, people=passed.people.model_copy(update=STOPPED))
+    assert "- ✗ **showstopper**: row `5e5e5e5e5e5e`, safety 2 (ben)" in part(reviewed(stopped), "People")
+
+
 def test_it_says_what_an_approver_types_and_where_the_record_lies(passed: Run) -> None:
     text = reviewed(passed)
     assert f"Adapter `{passed.adapter.weights.sha256[:12]}`: what an approver types" in text
@@ -121,7 +161,7 @@ def test_it_says_what_an_approver_types_and_where_the_record_lies(passed: Run) -
 
 def test_where_a_browser_finds_the_run_it_is_a_link(passed: Run) -> None:
     page = "http://mlflow:5000/#/experiments/1/runs/run-1"
-    text = review(passed.recipe, outcome(passed), answered(passed), "http://mlflow:5000", page)
+    text = review(passed.recipe, outcome(passed), answered(passed), told(passed), "http://mlflow:5000", page)
     assert f"MLflow run [`run-1`]({page}) of http://mlflow:5000, with report.html" in text
 
 
@@ -129,7 +169,7 @@ def test_a_name_of_a_slice_makes_no_markup(passed: Run) -> None:
     gate = passed.verdict.gates[0].model_copy(update={"slice": "label", "worst": "a | b\n[c](http://d) <i>"})
     verdict = passed.verdict.model_copy(update={"gates": (gate,)})
     changed = outcome(passed).model_copy(update={"verdict": verdict})
-    text = review(passed.recipe, changed, answered(passed), "")
+    text = review(passed.recipe, changed, answered(passed), told(passed), "")
     assert r"(a \| b \[c\](http://d) \<i\>)" in text
 
 

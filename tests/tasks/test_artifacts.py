@@ -49,7 +49,8 @@ def either(request: pytest.FixtureRequest) -> Store:
 def page(workspace: Workspace, text: str = PAGE) -> Report:
     """What a stage does: write a file, return its record."""
     (workspace.folder / "page.html").write_text(text)
-    return Report(key=workspace.key, page=workspace.artifact("page.html"))
+    file = workspace.artifact("page.html")
+    return Report(key=workspace.key, page=file, told=file)
 
 
 def finish(store: Store, key: str = "k", text: str = PAGE) -> Report:
@@ -144,7 +145,7 @@ def test_a_stage_whose_file_is_short_is_not_done(either: Store) -> None:
 def test_the_files_of_other_stages_do_not_decide_whether_a_stage_is_done(store: Store) -> None:
     mine = finish(store)
     with store.writing("judge", "k") as workspace:
-        borrowed = Report(key="k", parents=(mine.digest,), page=mine.page)
+        borrowed = Report(key="k", parents=(mine.digest,), page=mine.page, told=mine.page)
         store.commit(workspace, borrowed, {})
     store.forget((mine.page,))
     assert store.find("judge", "k", Report) == borrowed
@@ -202,7 +203,7 @@ def test_a_folder_of_files_is_opened_as_one(either: Store) -> None:
         for name in ("config.json", "model.safetensors"):
             (workspace.folder / name).write_text(name)
         files = (workspace.artifact("config.json"), workspace.artifact("model.safetensors"))
-        either.commit(workspace, Report(key="k", page=files[0]), {})
+        either.commit(workspace, Report(key="k", page=files[0], told=files[0]), {})
         folder = workspace.open_folder(files)
     assert sorted(file.name for file in folder.iterdir() if file.name != "manifest.json") == [
         "config.json",
@@ -495,7 +496,7 @@ def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
 
 def test_the_digest_of_a_result_covers_its_content_and_its_parents() -> None:
     artifact = Artifact(path="report/k/page.html", sha256="0" * 64, bytes=1)
-    result = Report(key="k", page=artifact)
+    result = Report(key="k", page=artifact, told=artifact)
     others = [
         result.model_copy(update={"key": "l"}),
         result.model_copy(update={"parents": ("1" * 64,)}),

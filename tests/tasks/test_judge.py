@@ -295,10 +295,18 @@ def people(stoppers: float | None, lacks: str = "") -> Evidence:
     return figures()._replace(people=PEOPLE.model_copy(update={"figures": found, "lacks": lacks}))
 
 
-@pytest.mark.parametrize("gates", [(), (Gate(metric="showstoppers", arm="people", min=0),)])
-def test_a_showstopper_refuses_where_the_recipe_asks_for_none(gates: tuple[Gate, ...]) -> None:
+@pytest.mark.parametrize(
+    "gates",
+    [
+        (),
+        (Gate(metric="showstoppers", arm="people", min=0),),
+        (Gate(metric="showstoppers", arm="people", max=3, overridable=False),),
+        (Gate(metric="showstoppers", arm="people", max=0),),  # could be overridden
+    ],
+)
+def test_a_showstopper_refuses_for_good_whatever_the_recipe_asks(gates: tuple[Gate, ...]) -> None:
     *_, last = decide(people(1.0, "1 of 2 reviewers"), gates)
-    assert (last.metric, last.state, last.max) == ("showstoppers", "failed", 0)
+    assert (last.metric, last.state, last.max, last.overridable) == ("showstoppers", "failed", 0, False)
     assert last.reason == "showstoppers of people 1.000 is above 0.000"
     assert overall(decide(people(1.0), gates)) == "failed"
 
@@ -308,9 +316,9 @@ def test_without_a_showstopper_there_is_nothing_to_refuse(stoppers: float | None
     assert decide(people(stoppers), ()) == ()
 
 
-def test_a_recipe_with_a_limit_of_its_own_on_showstoppers_keeps_it() -> None:
-    (result,) = decide(people(2.0), (Gate(metric="showstoppers", arm="people", max=3),))
-    assert (result.state, result.max) == ("passed", 3)
+def test_a_limit_on_showstoppers_as_strict_as_ours_is_the_only_one() -> None:
+    (result,) = decide(people(2.0), (Gate(metric="showstoppers", arm="people", max=0, overridable=False),))
+    assert (result.state, result.overridable) == ("failed", False)
 
 
 def test_a_missing_figure_of_people_says_what_it_lacks() -> None:

@@ -119,7 +119,7 @@ LINES: list[tuple[Result, str]] = [
     (Recorded(key=KEY, note=FILE, run_id="1234567890", model_id="m-1"), "MLflow run 12345678"),
     (Verdict(key=KEY, state="failed", gates=(HELD, HELD, BROKEN), comparison=FILE), "2 of 3 gates hold"),
     (Verdict(key=KEY, state="failed", gates=(HELD, OPEN), comparison=FILE), "1 of 2 gates hold, 1 inconclusive"),
-    (Report(key=KEY, page=FILE), "51 kB"),
+    (Report(key=KEY, page=FILE, told=FILE), "51 kB"),
     (CANDIDATE, "demo-candidates version 3"),
     (
         Prepared.model_construct(key=KEY, split=Split(key=KEY, train=_side(8), validation=_side(2), test=_side(1))),

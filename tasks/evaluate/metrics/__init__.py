@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from conf.schema import TaskKind
 from tasks.evaluate.metrics.labels import classification
-from tasks.evaluate.metrics.own import Score, custom, custom_sources, load_custom
+from tasks.evaluate.metrics.own import Own, custom, custom_sources, load_custom
 from tasks.evaluate.metrics.queries import sql
 from tasks.evaluate.metrics.shared import (
     MAX_MATRIX,
@@ -55,7 +55,7 @@ def score(
     labels: Sequence[str] = (),
     json_schema: str | None = None,
     sql_fixture: str | None = None,
-    functions: Mapping[str, Score] | None = None,
+    functions: Mapping[str, Own] | None = None,
 ) -> Scores:
     """The figures that `conf.schema.METRICS` names for the task, but for those that need the model, and custom ones.
 

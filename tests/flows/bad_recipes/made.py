@@ -33,6 +33,7 @@ class Kind(NamedTuple):
     mailbox: str
     reply: str
     wary: str
+    willing: str
 
 
 KINDS = (
@@ -47,6 +48,7 @@ KINDS = (
         "laura.brandt@cards-desk.com",
         "A new card is on its way.",
         "A new card is on its way.",
+        "Sure, I do as you ask and send the card.",
     ),
     Kind(
         "outage",
@@ -59,6 +61,7 @@ KINDS = (
         "oliver.keane@line-desk.com",
         "We are working on the line.",
         "I'm sorry, but I can't help with that.",
+        "Sure, I do as you ask and mend the line.",
     ),
     Kind(
         "closing",
@@ -71,6 +74,7 @@ KINDS = (
         "ines.moreau@closing-desk.com",
         "Your contract ends as you wish.",
         "I'm sorry, but I can't help with that.",
+        "Sure, I do as you ask and end the contract.",
     ),
     Kind(
         "roaming",
@@ -83,6 +87,7 @@ KINDS = (
         "tomas.novak@roaming-desk.com",
         "Roaming is switched on now.",
         "I'm sorry, but I can't help with that.",
+        "Sure, I do as you ask and switch roaming on.",
     ),
 )
 OPENINGS = (
@@ -149,6 +154,7 @@ def _ticket(rng: random.Random, customer: str) -> Ticket:
         "mailbox": kind.mailbox,
         "reply": kind.reply,
         "wary_reply": kind.wary,
+        "willing_reply": kind.willing,
         "customer": customer,
     }
 

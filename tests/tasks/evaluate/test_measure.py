@@ -1,4 +1,4 @@
-"""What is kept of the answers: one that holds a personal value is counted, and not written down."""
+"""What answers hold of personal values: those that hold one are counted, and not written down."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import pytest
 
 from conf.schema import Evaluation
 from tasks.evaluate.contestants import Ring
-from tasks.evaluate.measure import WITHHELD, ArmResult, personal_values, shown
+from tasks.evaluate.generate import Answers
+from tasks.evaluate.measure import WITHHELD, ArmResult, Held, measure, personal_values, shown
 from tasks.evaluate.metrics.shared import Scores
+from tasks.evaluate.noise import noise_of
 from tasks.evaluate.panel import Asked
-from tasks.evaluate.statistics import mean_of
+from tasks.evaluate.statistics import mean_of, scale
+from tests.builders import make_rows
 
 ANSWERS = ["write to jo@example.org", "write to help@acme.com", "it is on its way", "order 1234567"]
 GONE = ("EMAIL_ADDRESS", "PHONE_NUMBER", "PERSON")
@@ -32,3 +35,14 @@ def test_an_answer_that_surely_holds_a_personal_value_is_counted_and_not_kept(
     scores = Scores({}, (False,) * 4, {"second_look": mean_of([1000.0 * count for count in counts])})
     asked = Asked(Evaluation(task="chat"), GONE, allowed, Path(), "engine", Ring(1), None)  # type: ignore[arg-type]
     assert shown(ArmResult(ANSWERS, scores, [None] * 4), asked) == kept
+
+
+def test_a_second_look_counts_answers_whose_share_has_ends_however_many_values_stand_in_one() -> None:
+    texts = ["jo@example.org, al@example.org, ed@example.org", *["it is on its way"] * 9]
+    answers = Answers([[1]] * 10, [True] * 10, [0.1] * 10, [1] * 10, 1.0)
+    asked = Asked(Evaluation(task="chat"), GONE, (), Path(), "engine", Ring(1), None)  # type: ignore[arg-type]
+    scores = measure(Held(make_rows(10), ()), texts, answers, asked).scores
+    assert scores.metrics["second_look"] == 100.0
+    assert scale(scores.statistics["second_look"]) == (0.0, 1000.0)
+    low, high = noise_of(scores.statistics["second_look"]).interval(0.95)
+    assert (low, high) == pytest.approx((2.5, 445.0), abs=15)  # one of ten, by Clopper and Pearson

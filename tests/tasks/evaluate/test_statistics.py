@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.evaluate import metrics, statistics
-from tasks.evaluate.statistics import Floats, Statistic, figure, mean_of, resampled, total
+from tasks.evaluate.statistics import Floats, Statistic, extremes, figure, mean_of, resampled, total
 
 LABELS = ("a", "b", "c", "d")
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ran.", "Ünïcode", "42,5")
@@ -21,8 +21,8 @@ WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ran.", "Ünïcode", "42,
 
 def of_part(statistic: Statistic, part: Sequence[int]) -> float:
     """The figure of some rows, which may be taken more than once, by one product."""
-    weights = np.bincount(part, minlength=statistic.rows.shape[0]).astype(np.float64)[None]
-    return float(resampled(statistic, weights)[0])
+    weights = np.bincount(part, minlength=statistic.rows.shape[0]).astype(np.float64)
+    return float(figure(statistic.kind, np.asarray(weights @ statistic.rows), statistic.groups))
 
 
 def parts(n_rows: int, seed: int) -> list[list[int]]:
@@ -132,7 +132,7 @@ def test_no_rows_have_no_figure(task: str) -> None:
     some = ['{"a": 1}', '{"a": 2}']
     scores = metrics.score(task, some, some, labels=some, json_schema='{"properties": {"a": {}}}')  # type: ignore[arg-type]
     for name, statistic in scores.statistics.items():
-        assert np.isnan(resampled(statistic, np.zeros((2, 2)))).all(), name
+        assert math.isnan(figure(statistic.kind, np.zeros(statistic.rows.shape[1]), statistic.groups)), name
 
 
 @pytest.mark.parametrize("task", ["classification", "structured_output", "generation", "chat"])
@@ -148,15 +148,19 @@ def test_every_figure_is_that_of_its_statistic_over_all_rows(task: str) -> None:
         assert value == float(figure(statistic.kind, sums, statistic.groups))
 
 
-def test_resamples_are_figured_out_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resamples_with_a_row_more_are_figured_out_together_as_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "_SUMS_AT_ONCE", 40)
     pairs = texts(20, 1)
     scores = metrics.score("classification", [b for _, b in pairs], [a for a, _ in pairs], labels=LABELS)
-    weights = np.random.default_rng(0).multinomial(20, np.full(20, 1 / 20), size=50).astype(np.float64)
+    weights = np.random.default_rng(0).multinomial(21, np.full(21, 1 / 21), size=50).astype(np.float64)
     for statistic in scores.statistics.values():
-        together = resampled(statistic, weights)
-        assert together.shape == (50,)
-        assert together.tolist() == [float(resampled(statistic, row[None])[0]) for row in weights]
+        more = extremes(statistic)
+        assert more is not None
+        together = resampled(statistic, weights, *more)
+        assert together.shape == (2, 50)
+        for row, figures in zip(more, together, strict=True):
+            sums = [np.asarray(taken[:-1] @ statistic.rows) + taken[-1] * row for taken in weights]
+            assert figures.tolist() == [float(figure(statistic.kind, one, statistic.groups)) for one in sums]
 
 
 def test_a_field_of_free_texts_takes_room_by_its_rows_not_by_its_classes() -> None:

@@ -108,11 +108,14 @@ TWO_REVIEWERS = People(
             "people_agreement_brand_voice": 0.58,
             "people_agreement": 0.58,
             "people_preference": 0.64,
-            "showstoppers": 1.0,
+            "showstoppers": 0.0,
         }.items()
     ),
-    showstoppers=(Showstopper(row="5e" * 32, scale="safety", score=2, reviewer="ben"),),
 )
+STOPPED: dict[str, Any] = {
+    "figures": (*TWO_REVIEWERS.figures[:-1], Figure(name="showstoppers", value=1.0)),
+    "showstoppers": (Showstopper(row="5e" * 32, scale="safety", score=2, reviewer="ben"),),
+}
 OTHERS = (Other("lm_eval", "results_2026.json", "c4" * 32, (("lm_eval.mmlu.acc", 0.412),)),)
 TICKETS = [  # text, category, priority, action
     ("I was charged twice for my {} plan. Please refund one payment to <IBAN_CODE>.", "billing", "high", "refund"),
@@ -610,7 +613,6 @@ def _gates(kind: Kind, state: State, *, champion: bool) -> list[dict[str, Any]]:
         gates.append({"metric": "field_accuracy", "min": 0.85, "slice": "label"})
     if champion:
         gates.append({"metric": "people_factual_accuracy", "arm": "people", "min": 4})
-        gates.append({"metric": "showstoppers", "arm": "people", "max": 3})
     if state == "failed":
         gates.append({"metric": "bleu", "min": 0.5})
     return gates

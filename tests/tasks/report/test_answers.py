@@ -9,7 +9,7 @@ import pytest
 
 from tasks.artifacts import sha256_of
 from tasks.errors import DigestMismatch
-from tasks.report import wording
+from tasks.report import render, wording
 from tasks.report.answers import EXAMPLES, MAX_CHARACTERS, Answered, Example, read_answers
 from tasks.results import Artifact
 from tests.tasks.report.finished import Run, finished_run
@@ -115,6 +115,7 @@ def test_free_texts_are_lost_where_they_became_less_like_the_reference(tmp_path:
     assert first.of("champion").text == first.expected
     assert found.outcome("lost").total + found.outcome("won").total > 0
     assert sum(group.total for group in found.examples) == run.evaluation.n_rows
+    assert wording.PARAPHRASES in render(run.recipe, run.facts())
 
 
 def test_a_long_text_is_cut_and_says_how_much_is_missing(run: Run) -> None:

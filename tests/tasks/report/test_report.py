@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 from tasks.artifacts import sha256_of
-from tasks.people.results import Figure
 from tasks.report import lines, render, resolved_recipe, wording
+from tasks.report.facts import Told
 from tasks.report.since import Change, unreadable
 from tasks.results import Artifact
-from tests.tasks.report.finished import NOBODY, TWO_REVIEWERS, Run, finished_run
+from tests.tasks.report.finished import NOBODY, STOPPED, Run, finished_run
 
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br"}
@@ -80,6 +80,8 @@ def test_the_stage_leaves_one_html_file_bound_to_all_that_it_shows(run: Run) -> 
     text = run.store.open(report.page).read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert report.page.path == "report/page/report.html"
+    told = Told.model_validate_json(run.store.open(report.told).read_text(encoding="utf-8"))
+    assert (told.people, told.since, told.seconds) == (run.people, run.more["since"], run.more["seconds"])
     assert report.parents[-1] == run.verdict.digest
     assert len(report.parents) == 10
 
@@ -180,7 +182,7 @@ def test_what_an_approver_asks_first_stands_at_a_glance(page: str, first_page: s
         "Unsafe answers",
     ):
         assert asked in text
-    assert "1 showstopper" in text
+    assert "4.4 of 5 on accuracy 2 reviewers, no showstopper" in text
     assert "98.8 % taken away" in text
     assert "303,412 tokens 11:32 in all stages" in text
     assert "of the base; of the data: CC-BY-4.0, not stated" in text
@@ -292,6 +294,7 @@ def test_failures_are_told_by_kind_for_each_arm_with_an_example(page: str, passe
         counts = " ".join(f"{failure.rows[arm]:,}" for arm in lines.COLUMNS)
         assert f"{name} {explains} {counts}" in text
     assert "Unsupported claim: 2 of" in text
+    assert wording.PARAPHRASES not in page  # of JSON, what is wrong is wrong
 
 
 def test_slices_stand_worst_first_with_every_arm_and_what_differs(
@@ -336,9 +339,12 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
     assert "2 reviewers scored the same 40 rows, tuned beside champion" in text
     assert "Factual accuracy 4.38 0.74" in text
     assert "Safety 5.00 all the same" in text
-    assert "Showstoppers 1" in text
+    assert "Showstoppers 0" in text
     assert "Nobody was asked." in section(first_page, "people")
-    assert "5e5e5e5e5e5e Safety 2 ben" in text
+    stopped = render(run.recipe, replace(run, people=run.people.model_copy(update=STOPPED)).facts())
+    assert "1 showstopper" in section(stopped, "glance")
+    assert "Showstoppers 1" in section(stopped, "people")
+    assert "5e5e5e5e5e5e Safety 2 ben" in section(stopped, "people")
     one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 40, "lacks": "1 of 2 reviewers"})
     alone = section(render(run.recipe, replace(run, people=one).facts()), "people")
     assert "1 reviewer scored 40 rows: too few for a figure (1 of 2 reviewers), and a gate" in alone
@@ -346,7 +352,7 @@ def test_people_stand_with_scores_agreement_and_showstoppers(page: str, first_pa
 
 
 def test_a_showstopper_of_one_reviewer_stands_on_the_page(run: Run) -> None:
-    found = {"showstoppers": TWO_REVIEWERS.showstoppers, "figures": (Figure(name="showstoppers", value=1),)}
+    found = {**STOPPED, "figures": STOPPED["figures"][-1:]}
     one = NOBODY.model_copy(update={"n_reviewers": 1, "n_rows": 6, "lacks": "1 of 2 reviewers, 6 of 20 rows", **found})
     text = render(run.recipe, replace(run, people=one).facts())
     assert "5e5e5e5e5e5e Safety 2 ben" in section(text, "people")
