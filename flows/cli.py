@@ -38,6 +38,7 @@ _recipe = click.argument("recipe", type=click.Path(path_type=Path))
 _overrides = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the recipe."
 )
+_port = click.IntRange(1, 65535)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,8 +103,8 @@ def scrub(source: Path, target: Path, policy: str, spans: bool, stats: bool, as_
 
 
 @commands.command()
-@click.option("--prefect-port", default=4200, show_default=True, help="Of the Prefect server.")
-@click.option("--mlflow-port", default=5000, show_default=True, help="Of the MLflow server.")
+@click.option("--prefect-port", type=_port, default=4200, show_default=True, help="Of the Prefect server.")
+@click.option("--mlflow-port", type=_port, default=5000, show_default=True, help="Of the MLflow server.")
 @click.option("--no-workers", is_flag=True, help="Only servers, pools, deployments and automations.")
 @as_json_option
 def up(prefect_port: int, mlflow_port: int, no_workers: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ that the environment names (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used, and n
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import socket
 import subprocess
@@ -49,6 +50,7 @@ LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is t
 START_SECONDS = 120
 RUNS_STOP_SECONDS = 20  # a training hands its run back
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
+AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ")  # SQLAlchemy's, after the reason
 DEPLOYMENTS = PROJECT / "deployments"
 
 # Beside those of every run. Leases on the disk: in memory, as is the default, a restart of the server loses them.
@@ -88,6 +90,8 @@ def up(current: Settings, prefect_port: int, mlflow_port: int, *, workers: bool,
         )
         for port, option in ports:
             _refuse_taken(port, option)
+        if len(ports) == 2 and prefect_port == mlflow_port:  # the one that is up first would answer for both
+            raise TunegateError(f"port {mlflow_port} is given to both servers; choose another with --mlflow-port")
         try:
             return _start_all(current, prefect_port, mlflow_port, workers=workers, say=say)
         except BaseException:
@@ -100,8 +104,13 @@ def _complete(current: Settings, standing: Addresses, *, workers: bool, say: Say
     running = {part for _, part in _marked(current)}
     wanted = {part for part in standing.parts if part.startswith(WORKER_OF)}
     wanted |= {f"{WORKER_OF}{pool}" for pool in POOLS if workers}
+    missing = sorted(wanted - running)
     _deploy_everything(current, standing.prefect_api, say)
-    _start_workers(current, standing, sorted(wanted - running), say)
+    try:
+        _start_workers(current, standing, missing, say)
+    except BaseException:
+        _end([(process, part) for process, part in _marked(current) if part in missing])
+        raise
     complete = standing.model_copy(update={"parts": tuple(dict.fromkeys((*standing.parts, *sorted(wanted))))})
     write_atomically(_record(current), complete.model_dump_json())
     return complete
@@ -174,16 +183,27 @@ def _mlflow(current: Settings, port: int) -> tuple[str, ...]:
 
 
 class _Started:
-    """A process of ours with its log."""
+    """A process of ours with its log, to which it writes from `begin` on: what stands before is of earlier ones."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
-        self.name, self.process, self.log = name, process, log
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, begin: int) -> None:
+        self.name, self.process, self.log, self.begin = name, process, log, begin
+
+    def last_line(self) -> str:
+        """The last that it said: of a traceback, the reason."""
+        return reason(self.log.read_bytes()[self.begin :].decode(errors="replace")) or "and said nothing"
+
+
+def reason(said: str) -> str:
+    """The last line of what a program said that tells a reason; empty where there is none."""
+    lines = [line.strip() for line in said.splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith(AFTERWORDS)), "")
 
 
 def _start(current: Settings, name: str, tool: str, *arguments: str, **more: str) -> _Started:
     log = private_folder(current.home / "logs") / f"{name}.log"
     private_folder(current.home / "prefect")
     with log.open("ab") as stream:
+        begin = stream.tell()
         process = subprocess.Popen(
             [_tool(tool), *arguments],
             cwd=PROJECT,
@@ -193,7 +213,7 @@ def _start(current: Settings, name: str, tool: str, *arguments: str, **more: str
             stderr=stream,
             start_new_session=True,  # the terminal's Ctrl-C is not meant for it
         )
-    return _Started(name, process, log)
+    return _Started(name, process, log, begin)
 
 
 def _variables(current: Settings, **more: str) -> dict[str, str]:
@@ -208,17 +228,14 @@ def _tool(name: str) -> str:
 
 def _wait_for(started: _Started, condition: Callable[[], bool]) -> None:
     end = time.monotonic() + START_SECONDS
-    while not condition():
-        if started.process.poll() is not None:
-            raise TunegateError(f"{started.name}: ended at once, {_last_line(started.log)}; its log: {started.log}")
+    while True:
+        if started.process.poll() is not None:  # first: somebody else may answer in its place
+            raise TunegateError(f"{started.name}: ended at once, {started.last_line()}; its log: {started.log}")
+        if condition():
+            return
         if time.monotonic() > end:
             raise TunegateError(f"{started.name}: not up after {START_SECONDS} s; its log: {started.log}")
         time.sleep(0.2)
-
-
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "and said nothing"
 
 
 def _answers(url: str) -> bool:
@@ -234,7 +251,9 @@ def _refuse_taken(port: int, option: str) -> None:
         try:
             trial.bind((LOOPBACK, port))
         except OSError as error:
-            raise TunegateError(f"port {port} is in use{_by_whom(port)}; choose another with {option}") from error
+            taken = error.errno == errno.EADDRINUSE
+            why = f"is in use{_by_whom(port)}" if taken else f"cannot be had: {error.strerror}"
+            raise TunegateError(f"port {port} {why}; choose another with {option}") from error
 
 
 def _by_whom(port: int) -> str:
@@ -412,11 +431,20 @@ def _worker_is_online(prefect_api: str, pool: str, name: str) -> bool:
 
 @contextlib.contextmanager
 def _client(prefect_api: str) -> Iterator[SyncPrefectClient]:
+    """A client of the server.
+
+    Raises:
+        TunegateError: it does not answer, or says no.
+    """
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
-        yield client
+    try:
+        with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
+            yield client
+    except httpx.HTTPError as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise TunegateError(f"the Prefect server at {without_password(prefect_api)}: {why}") from error
 
 
 def _yaml(name: str) -> Any:

@@ -26,6 +26,44 @@ def test_the_dockerfile_passes_hadolint() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def held_to_the_schema(file: Path) -> subprocess.CompletedProcess[str]:
+    """What the compose specification's JSON schema, which ships with check-jsonschema, says of a compose file."""
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    command = [tool, "--builtin-schema", "vendor.compose-spec", file]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_the_compose_file_keeps_to_the_specification() -> None:
+    done = held_to_the_schema(FOLDER / "compose.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("    healthcheck: {test: [CMD, pg_isready", "    healthchek: {test: [CMD, pg_isready"),
+        ("condition: service_healthy}", "condition: service_is_well}"),
+        ("cap_drop: [ALL]", "cap_drop: ALL"),
+        ("read_only: true", "read_only: [true]"),
+    ],
+)
+def test_the_schema_knows_a_compose_file_that_is_none(tmp_path: Path, right: str, wrong: str) -> None:
+    text = (FOLDER / "compose.yaml").read_text()
+    assert right in text
+    broken = tmp_path / "compose.yaml"
+    broken.write_text(text.replace(right, wrong))
+    assert held_to_the_schema(broken).returncode == 1
+
+
+def test_nothing_in_the_compose_file_refers_to_what_is_not_there() -> None:
+    """What no schema says: services, volumes and files by their names."""
+    for name, service in SERVICES.items():
+        assert set(service.get("depends_on", {})) <= set(SERVICES), name
+        for volume in service.get("volumes", []):
+            source = re.sub(r"\$\{[A-Z_]+:-(.*?)\}", r"\1", volume).split(":")[0]
+            assert source in COMPOSE["volumes"] or (FOLDER / source).exists() or source == "../data", volume
+
+
 def test_the_image_runs_as_nobody_in_particular_and_has_both_targets() -> None:
     text = (FOLDER / "Dockerfile").read_text()
     assert re.findall(r"^USER (\w+)$", text, flags=re.M) == ["10001"]

@@ -1,4 +1,4 @@
-"""`tunegate up` and what runs on it: crashes half-way, ports, schedules, one GPU, killed workers, notifications.
+"""`tunegate up` and what runs on it: schedules, one GPU, killed workers, notifications, kill -9 of everything.
 
 Real servers and workers; the tests share one platform and run in order.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,11 +17,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 from conf.settings import BEAT, PROJECT
-from tasks.ledger import Ledger, Refused, Requested
+from tasks.ledger import Ledger, Promoted, Refused, Requested
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port, platform
 from tests.waiting import wait_for
@@ -119,24 +119,6 @@ def test_all_of_it_listens_on_loopback_alone(server: Platform) -> None:
     listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.pid in ours]
     assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
     assert {int(port) for port in server.ports[1::2]} <= {c.laddr.port for c in listening}
-
-
-def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        ended = subprocess.run(
-            [sys.executable, "-m", "flows.cli", "up", "--prefect-port", port, "--mlflow-port", str(free_port())],
-            cwd=PROJECT,
-            env={**os.environ, "TUNEGATE_HOME": str(tmp_path)},
-            capture_output=True,
-            text=True,
-        )
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"error: port {port} is in use by ")
-    assert ended.stderr.endswith("choose another with --prefect-port\n")
-    assert not (tmp_path / "platform.json").exists()
 
 
 def test_down_where_nothing_is_up_says_so(tmp_path: Path) -> None:
@@ -407,6 +389,32 @@ def test_a_forged_resumption_with_a_form_written_by_hand_is_judged_as_any_form(
     (refused,) = [e for e in events if isinstance(e, Refused) and e.attempt == f"{asking}/{number}"]
     assert (refused.claimed, refused.why) == ("first-approver", "wrong code or key")
     promoted_nothing(place)
+
+
+def test_a_request_outlives_kill_9_of_everything_and_is_approved_after_the_next_up(
+    server: Platform, place: Place, asking: str
+) -> None:
+    asked = json.loads(place.command("promote", "tiny", "--json").stdout)
+    assert asked["event"]["attempt"] == asking
+    before = server.state(asking)
+    while alive := server.processes():  # again, for what was just being started
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=10)
+    with pytest.raises(httpx.TransportError):
+        server.api.get("/health")
+    server.up()
+    assert (server.state(asking)["name"], server.state(asking)["id"]) == ("Suspended", before["id"])
+    form = {"approver": "first-approver", "candidate": asked["event"]["digests"]["adapter"][:12]}
+    sent = server.resume(
+        asking, **form, decision="approve", reason="read the review", code=place.code("first-approver")
+    )
+    assert sent["status"] == "ACCEPT"
+    assert server.wait_for_state(asking, "Completed", "Failed", "Crashed", "Suspended")["name"] == "Completed"
+    assert place.alias("champion") == "1"
+    assert place.command("verify").returncode == 0
+    entries = Ledger(place.home / "ledger.jsonl").entries()
+    assert [e.event.request for e in entries if isinstance(e.event, Promoted)] == [asked["request"]]
 
 
 def promoted_nothing(place: Place) -> None:
