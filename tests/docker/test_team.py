@@ -306,7 +306,7 @@ def test_a_run_trains_as_the_trainer_and_the_promoter_makes_the_champion(team: T
 
 def test_what_they_made_lies_in_object_storage_and_the_ledger_with_the_promoter_alone(team: Team) -> None:
     stages = {file.parents[1].name for file in team.storage.files("store") if file.name == "manifest.json"}
-    assert {"ingest", "scrub", "train", "evaluate"} <= stages
+    assert {"prepared", "scrub", "train", "evaluate"} <= stages
     assert {file.name for file in team.storage.files("mlflow")} >= {"report.html", "adapter_model.safetensors"}
     trainer, promoter = team.home("worker-gpu"), team.home("worker-cpu")
     assert trainer != promoter

@@ -343,7 +343,7 @@ def asking(server: Platform, place: Place) -> str:
     before = server.runs("promote")
     place.command("enroll", "first-approver")
     server.start("retrain/retrain", recipe="tiny", overrides=["training.seed=5"])
-    wait_for(lambda: bool(set(server.runs("promote", "Suspended")) - set(before)))
+    wait_for(lambda: bool(set(server.runs("promote", "Suspended")) - set(before)), seconds=600)
     (run,) = set(server.runs("promote", "Suspended")) - set(before)
     return run
 
