@@ -48,7 +48,6 @@ WORKERS = {
 }
 LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is three transactions on SQLite
 START_SECONDS = 120
-RUNS_STOP_SECONDS = 20  # a training hands its run back
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
 AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ")  # SQLAlchemy's, after the reason
 DEPLOYMENTS = PROJECT / "deployments"
@@ -150,9 +149,11 @@ def _start_all(current: Settings, prefect_port: int, mlflow_port: int, *, worker
     for process, health in started:
         _wait_for(process, partial(_answers, health))
     say(f"servers: {addresses.prefect_ui} and {addresses.mlflow}")
-    if current.prefect_api_url is None:  # a server of our own, and no worker of it is alive
-        _take_up_runs(prefect_api, began, say)
     _deploy_everything(current, prefect_api, say)
+    if (
+        current.prefect_api_url is None
+    ):  # a server of our own, no worker of it is alive, and its automations listen by now
+        _take_up_runs(prefect_api, began, say)
     wanted = [f"{WORKER_OF}{pool}" for pool in POOLS if workers]
     _start_workers(current, addresses, wanted, say)
     addresses = addresses.model_copy(update={"parts": (*(process.name for process, _ in started), *wanted)})
@@ -465,17 +466,22 @@ def _stop(current: Settings) -> int:
 
 
 def _end(marked: list[tuple[psutil.Process, str]]) -> None:
+    """Kill runs and workers, which survive it: asked to end, a run would tell the server that it crashed, for good."""
     workers = [process for process, part in marked if part.startswith(WORKER_OF)]
     servers = [process for process, part in marked if not part.startswith(WORKER_OF)]
-    for processes, seconds in ((workers, RUNS_STOP_SECONDS), (servers, SERVERS_STOP_SECONDS)):
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.terminate()
-        _, alive = psutil.wait_procs(processes, timeout=seconds)
-        for process in alive:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(alive, timeout=seconds)
+    _kill(workers)
+    for process in servers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(servers, timeout=SERVERS_STOP_SECONDS)
+    _kill(alive)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=SERVERS_STOP_SECONDS)
 
 
 def _marked(current: Settings) -> Iterator[tuple[psutil.Process, str]]:
