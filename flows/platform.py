@@ -150,9 +150,7 @@ def _start_all(current: Settings, prefect_port: int, mlflow_port: int, *, worker
         _wait_for(process, partial(_answers, health))
     say(f"servers: {addresses.prefect_ui} and {addresses.mlflow}")
     _deploy_everything(current, prefect_api, say)
-    if (
-        current.prefect_api_url is None
-    ):  # a server of our own, no worker of it is alive, and its automations listen by now
+    if current.prefect_api_url is None:  # our own: no worker of it is alive, and its automations listen by now
         _take_up_runs(prefect_api, began, say)
     wanted = [f"{WORKER_OF}{pool}" for pool in POOLS if workers]
     _start_workers(current, addresses, wanted, say)

@@ -288,30 +288,29 @@ def _tracking(job: Job, rank: int) -> Any:
     """MLflow's system metrics (CPU, memory, GPU) of this process's machine for the time of the training."""
     import contextlib
 
-    if job.tracking is None or not job.tracking.log_system_metrics or rank != 0:
+    tracking = job.tracking
+    if tracking is None or not tracking.log_system_metrics or rank != 0:
         return contextlib.nullcontext()
     import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    mlflow.set_tracking_uri(job.tracking.tracking_uri)
+    mlflow.set_tracking_uri(tracking.tracking_uri)
 
     @contextlib.contextmanager
     def monitored() -> Any:
-        monitor = SystemMetricsMonitor(job.tracking.run_id, resume_logging=True) if job.tracking else None
-        if monitor:
-            monitor.start()
+        monitor = SystemMetricsMonitor(tracking.run_id, resume_logging=True)
+        monitor.start()
         try:
             yield
         finally:
-            if monitor:
-                monitor.finish()
-                # What was sampled since the last interval would be lost: of a training shorter than one, everything.
-                # As finish() has it: a server that is away costs these figures, not the training.
-                with contextlib.suppress(MlflowException):
-                    if last := monitor.aggregate_metrics():
-                        monitor.publish_metrics(last)
-                        monitor.mlflow_logger.flush()
+            monitor.finish()
+            # What was sampled since the last interval would be lost: of a training shorter than one, everything.
+            # As finish() has it: a server that is away costs these figures, not the training.
+            with contextlib.suppress(MlflowException):
+                if last := monitor.aggregate_metrics():
+                    monitor.publish_metrics(last)
+                    monitor.mlflow_logger.flush()
 
     return monitored()
 
