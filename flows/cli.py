@@ -12,8 +12,6 @@ import gc
 import logging
 import shlex
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +19,7 @@ import click
 
 from conf.load import BadRecipe, load_pii_policy, load_recipe
 from conf.settings import Settings, settings
-from flows import decisions, scorecards
+from flows import decisions, ephemeral, scorecards
 from flows.decisions import as_json_option, join_platform, prepared, print_json
 from flows.log import log_file
 from tasks.artifacts import Store
@@ -167,34 +165,23 @@ def _is_disk_full(error: BaseException) -> bool:
 
 def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     """Run the flow under the live display of stages."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    current = settings()
+    server = None if current.prefect_api_url else ephemeral.started(current)
+    # the server takes five seconds; meanwhile, what every run asks who is champion
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with _server_starting():
-        import mlflow  # noqa: F401 - every run asks it who is champion
-
-        from flows.retrain import retrain
-        from flows.terminal import StageBoard
-        from tasks.progress import Nobody, listening
+    from flows.retrain import retrain
+    from flows.terminal import StageBoard
+    from tasks.progress import Nobody, listening
 
     board = contextlib.nullcontext(Nobody()) if quiet else StageBoard()
     # nobody watches an ephemeral server, and to end the thread that beats takes up to a second a flow
-    beat = {} if settings().prefect_api_url else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(beat), board as listener, listening(listener):
+    alone = {PREFECT_API_URL: server.url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if server else {}
+    if server:
+        server.wait()
+    with temporary_settings(alone), board as listener, listening(listener):
         return cast("Outcome", retrain(str(recipe), overrides))
-
-
-@contextlib.contextmanager
-def _server_starting() -> Iterator[None]:
-    """Let Prefect's ephemeral server start beside what is imported meanwhile: each takes some four seconds."""
-    if settings().prefect_api_url:
-        yield
-        return
-    from prefect.server.api.server import SubprocessASGIServer
-
-    with ThreadPoolExecutor(1) as threads:
-        started = threads.submit(SubprocessASGIServer().start)  # the one that the flow would start and wait for
-        yield
-        started.result()
 
 
 def _scrubbed(source: Path, target: Path, policy: PiiPolicy, spans: bool, quiet: bool) -> Stats:

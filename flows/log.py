@@ -10,6 +10,9 @@ from conf.settings import Settings
 from tasks.artifacts import private_folder
 from tasks.errors import StoreError
 
+# SQLAlchemy's and uvicorn's, after the reason
+AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ", "Application startup failed")
+
 
 def log_file(current: Settings) -> Path:
     """Where the log lies."""
@@ -27,3 +30,9 @@ def log_to_file(current: Settings) -> None:
         handlers=[handler], level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True
     )
     logging.captureWarnings(True)
+
+
+def reason(said: str) -> str:
+    """The last line of what a program said that tells a reason; empty where there is none."""
+    lines = [line.strip() for line in said.splitlines()]
+    return next((line for line in reversed(lines) if line and not any(words in line for words in AFTERWORDS)), "")

@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 from conf.load import recipe_names
 from conf.schema import digest_of
 from conf.settings import BEAT, PROJECT, Settings, environment, inherited, use_server, without_password
+from flows.log import reason
 from tasks.artifacts import private_folder, write_atomically
 from tasks.errors import TunegateError
 from tasks.results import Frozen
@@ -49,7 +50,6 @@ WORKERS = {
 LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is three transactions on SQLite
 START_SECONDS = 120
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
-AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ")  # SQLAlchemy's, after the reason
 DEPLOYMENTS = PROJECT / "deployments"
 
 # Beside those of every run. Leases on the disk: in memory, as is the default, a restart of the server loses them.
@@ -190,12 +190,6 @@ class _Started:
     def last_line(self) -> str:
         """The last that it said: of a traceback, the reason."""
         return reason(self.log.read_bytes()[self.begin :].decode(errors="replace")) or "and said nothing"
-
-
-def reason(said: str) -> str:
-    """The last line of what a program said that tells a reason; empty where there is none."""
-    lines = [line.strip() for line in said.splitlines()]
-    return next((line for line in reversed(lines) if line and not line.startswith(AFTERWORDS)), "")
 
 
 def _start(current: Settings, name: str, tool: str, *arguments: str, **more: str) -> _Started:

@@ -5,7 +5,10 @@ Never runs code that comes with a model, and never reads a pickle.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +77,11 @@ def _read(model: Model, folder: Path) -> tuple[Any, Any]:
     dtype = torch.float32 if model.gguf_file else torch.bfloat16
     weights: Any
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        weights, loading = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
-        )
+        with _gguf_parsed_once():
+            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            weights, loading = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
     except Exception as error:  # tokenizers and safetensors raise bare exceptions, transformers many kinds
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise ModelError(f"model.model_name_or_path: {folder} cannot be read as a causal model: {why}") from error
@@ -89,6 +93,19 @@ def _read(model: Model, folder: Path) -> tuple[Any, Any]:
     weights.to(torch.bfloat16)
     weights.config._name_or_path = model.model_name_or_path
     return tokenizer, weights
+
+
+@contextlib.contextmanager
+def _gguf_parsed_once() -> Iterator[None]:
+    """Have one reader a GGUF file: transformers makes one each for tokenizer, config and weights, seconds apiece."""
+    import gguf
+
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = cache(reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
 
 
 def _write(tokenizer: Any, weights: Any, workspace: Workspace) -> None:

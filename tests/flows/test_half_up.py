@@ -24,7 +24,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DatabaseError
 
 from conf.settings import PROJECT
-from flows.platform import reason
+from flows.log import reason
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port
 from tests.waiting import wait_for

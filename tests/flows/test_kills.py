@@ -53,14 +53,16 @@ def kill_in(place: Place, home: Path, stage: str) -> list[str]:
                 process.send_signal(signal.SIGKILL)
                 break
         process.wait()
-    end_what_is_left(home)
+    wait_for(lambda: not processes_of(home))  # a killed run leaves none behind
     assert process.returncode == -signal.SIGKILL, f"the run ended before {stage}"
     return done
 
 
-def end_what_is_left(home: Path) -> None:
-    """Prefect's ephemeral server outlives its run's kill, idle."""
+def processes_of(home: Path) -> list[psutil.Process]:
+    """All that run with this TUNEGATE_HOME."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get("TUNEGATE_HOME") == str(home):
-                process.kill()
+                found.append(process)
+    return found
