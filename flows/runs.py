@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Three beats and more, also where a pool's template does not set them and a run beats every three minutes.
 SILENCE = timedelta(minutes=10)
+TAKEN = ("PENDING", "RUNNING")  # states of a run that a worker has
 
 
 def deployed_run() -> str | None:
@@ -110,7 +111,7 @@ def end_waiting(request: str, why: str) -> None:
 
     try:
         with _client() as client:
-            for run in _runs(client, "PAUSED", "RUNNING", tags={"all_": [_tag(request)]}):
+            for run in _runs(client, "PAUSED", *TAKEN, tags={"all_": [_tag(request)]}):
                 if run.state_type == "PAUSED" or _is_silent(client, run):
                     client.set_flow_run_state(run.id, Completed(message=why), force=True)
     except httpx.HTTPError as error:
@@ -118,7 +119,7 @@ def end_waiting(request: str, why: str) -> None:
 
 
 def crash_silent() -> None:
-    """Crash every run of `promote` and `rollback` that was killed together with its worker: nobody else notices.
+    """Crash every run of `promote` and `rollback` whose worker was killed, before it began or after: nobody else notices.
 
     They carry no tag `heartbeat`, see deployments/automations.yaml. What they began, `reconcile` has ended before.
     """
@@ -127,7 +128,7 @@ def crash_silent() -> None:
     from prefect.states import Crashed
 
     with _client() as client:
-        for run in _runs(client, "RUNNING", flows=("promote", "rollback")):
+        for run in _runs(client, *TAKEN, flows=("promote", "rollback")):
             if _is_silent(client, run):
                 why = f"Nothing heard of it for {SILENCE.total_seconds() / 60:.0f} minutes; its worker is gone."
                 crashed: State[None] = Crashed(message=why)
@@ -145,11 +146,11 @@ def _runs(client: SyncPrefectClient, *states: str, flows: tuple[str, ...] = (), 
 
 
 def _is_silent(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether a run is said to be at work, and nothing was heard of it since long: no beat, no change of its state."""
+    """Whether a worker is said to have the run, and nothing was heard of it since long: no beat, no change of state."""
     from prefect.events.filters import EventFilter
 
     since = datetime.now(UTC) - SILENCE
-    if run.state is None or not run.state.is_running() or run.state.timestamp > since:
+    if run.state is None or run.state.type.name not in TAKEN or run.state.timestamp > since:
         return False
     of_it = {"occurred": {"since": since}, "resource": {"id": [f"prefect.flow-run.{run.id}"]}}
     return not client.read_events(EventFilter.model_validate(of_it), limit=1).events

@@ -25,7 +25,10 @@ _OF_OTHER_ENGINES = 32
 
 
 class Kept(NamedTuple):
-    """The answer to one row, as `Answers` has it; `seconds` is the row's equal share of the call that answered it."""
+    """The answer to one row, as `Answers` has it; `seconds` is the row's equal share of the call that answered it.
+
+    Of a row whose reference was scored alone the likelihood, and an empty answer.
+    """
 
     token_ids: list[int]
     ended: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,17 +98,28 @@ class Panel:
                 )
 
         engine = engine_of(contestant, limit, labels, self._asked.measured_on)
-        with closing(AnswerCache(self._asked.workspace.store.cache / "answers", engine)) as cache:
-            return answer_cached(examples, cache, answer_new)
+        return self._cached(engine, examples, answer_new)
 
     def likelihoods(self, contestant: Contestant, examples: Sequence[Encoded]) -> Scores:
-        """How likely the contestant finds the references."""
-        with self._answering(contestant) as model:
-            return score(model, examples, pad_id=self._pad_id, batch_size=self._asked.section.batch_size)
+        """How likely the contestant finds the references; no answer is written."""
+
+        def score_new(new: Sequence[Encoded]) -> Answers:
+            with self._answering(contestant) as model:
+                scored = score(model, new, pad_id=self._pad_id, batch_size=self._asked.section.batch_size)
+            return Answers([[] for _ in new], [False] * len(new), *scored, seconds=0)
+
+        scored = self._cached(digest_of([contestant.digest, "likelihoods"]), examples, score_new)
+        return Scores(scored.nll, scored.nll_tokens)
 
     def texts(self, answers: Answers) -> list[str]:
         """The answers as texts."""
         return [text.strip() for text in self.tokenizer.batch_decode(answers.token_ids, skip_special_tokens=True)]
+
+    def _cached(
+        self, engine: str, examples: Sequence[Encoded], answer_new: Callable[[Sequence[Encoded]], Answers]
+    ) -> Answers:
+        with closing(AnswerCache(self._asked.workspace.store.cache / "answers", engine)) as cache:
+            return answer_cached(examples, cache, answer_new)
 
     @contextlib.contextmanager
     def _answering(self, contestant: Contestant) -> Iterator[Any]:

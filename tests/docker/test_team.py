@@ -2,7 +2,7 @@
 
 No container engine is needed. Commands, environments and volumes are read from the compose file; a process has no other
 variables than those, and a folder for each volume: the trainer's is not the promoter's. What differs are the addresses,
-and the S3 server: rclone, where compose has MinIO.
+and the S3 server: rclone, where compose has SeaweedFS.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Storage:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
 
     def make_bucket(self) -> None:
-        """As the service `bucket` does, once the server is up."""
+        """As SeaweedFS does of its environment, once the server is up."""
         wait_for(lambda: refuses(self.url), seconds=30)
         self.client().mkdir("tunegate")
 

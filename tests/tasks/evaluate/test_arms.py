@@ -141,6 +141,19 @@ def test_what_was_answered_before_is_not_asked_again(made: Made) -> None:
     assert not [event for event in heard.told if event[4] in ("base", "tuned")]
 
 
+def test_a_second_evaluation_loads_no_model(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = CLASSIFICATION.model_copy(update={"shots": 2, "forgetting": True, "safety": True, "max_probes": 20})
+    first = evaluate(made, "asked", section)
+
+    def no_model(*_: object) -> None:
+        pytest.fail("a model was loaded")
+
+    monkeypatch.setattr(contestants, "load_base", no_model)
+    second = evaluate(made, "known", section)
+    assert second.metrics == first.metrics
+    assert second.value("base", "general_perplexity") is not None
+
+
 def test_a_base_that_is_shown_training_rows_is_an_arm_of_its_own(made: Made) -> None:
     result = evaluate(made, "shots", CLASSIFICATION.model_copy(update={"shots": 3}))
     shown = json.loads(made.store.open(result.report).read_text())["shots"]
