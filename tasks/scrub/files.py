@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -79,7 +80,7 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
     stats = Stats()
     replacer = Replacer(policy, key_of(cache) if is_keyed(policy) else None)
     work = _Work(replacer, stats, spans=spans, names=kind == ".jsonl")  # those of Parquet are its schema
-    aside = target.with_name(f".{target.name}.part")
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")  # two at once: each its own, and the last one stays
     try:
         with ExitStack() as stack:
             total, records, output = _opened(kind, source, aside, spans=spans)
