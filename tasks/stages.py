@@ -118,7 +118,7 @@ _ANSWER = (
     "tasks.evaluate.batch",
     "tasks.evaluate.constrain",
     "tasks.evaluate.contestants",
-    "tasks.evaluate.exact",
+    "tasks.train.exact",
     "tasks.evaluate.keys",
     "tasks.evaluate.panel",
     "tasks.train.model",

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from conf.schema import Model, Quantization
-from tasks.evaluate.exact import decompress
 from tasks.memory import give_back
+from tasks.train.exact import decompress
 from tasks.train.model import device_of, load_base
 
 Form = Literal["as_evaluated", "merged", "merged_4bit"]

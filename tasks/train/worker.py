@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.errors import DataError, TrainingError, TunegateError
 from tasks.rows import read_rows
+from tasks.train.exact import decompress
 from tasks.train.job import Event, Job, Outcome, say
 from tasks.train.model import device_of, load_base, load_tokenizer
 from tasks.train.prompts import encode
@@ -115,8 +116,10 @@ def build_trainer(
     callbacks: list[Any] = [Events(job)]
     if job.kind == "train":
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=job.training.early_stopping_patience))
+    base = load_base(job.base, job.model, job.quantization, device)
+    decompress(base)
     trainer = (AnswerTrainer if device == "cpu" else SFTTrainer)(
-        model=load_base(job.base, job.model, job.quantization, device),
+        model=base,
         args=sft_config(job, len(train), device),
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(validation),

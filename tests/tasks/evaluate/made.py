@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.artifacts import Store
-from tasks.evaluate.exact import decompress
 from tasks.results import Adapter, Base, Split
 from tasks.rows import Message, read_rows
+from tasks.train.exact import decompress
 from tasks.train.model import load_base, load_tokenizer
 from tasks.train.prompts import Encoded, encode
 from tests.builders import ANSWERS, MODEL, PLAIN, QUANTIZATION, QUESTIONS, make_base, make_split

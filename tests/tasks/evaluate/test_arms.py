@@ -17,7 +17,6 @@ from tasks.errors import DataError
 from tasks.evaluate import contestants
 from tasks.evaluate.arms import Champion, evaluate_arms, evaluate_champion, held_out_rows, label_set
 from tasks.evaluate.contestants import Ring
-from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import answer, inference
 from tasks.evaluate.measure import Held
 from tasks.evaluate.measured import read
@@ -27,6 +26,7 @@ from tasks.evaluate.statistics import total
 from tasks.progress import Nobody, listening
 from tasks.results import Evaluation as EvaluationResult
 from tasks.rows import Row, completion_of, read_rows, write_rows
+from tasks.train.exact import decompress
 from tasks.train.model import load_base, load_tokenizer
 from tasks.train.prompts import encode
 from tests.builders import ANSWERS, MODEL, PLAIN, QUANTIZATION, make_split

@@ -1,7 +1,7 @@
-"""Decompress a 4-bit base once instead of at every token, on a CPU. Never changes a number.
+"""Decompress a 4-bit base once instead of at every step and token, on a CPU. Never changes a number.
 
-bitsandbytes decompresses a layer's weight at each forward pass of training; doing it once gives the same logits bit for
-bit. `load_base` keeps its fused inference kernel off, whose logits are others.
+bitsandbytes decompresses a layer's weight at each forward and backward pass of training; doing it once gives the same
+logits and gradients bit for bit. `load_base` keeps its fused inference kernel off, whose logits are others.
 """
 
 from __future__ import annotations
