@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import MAIN_METRICS, SHOWSTOPPERS, TUNED_METRICS, Gate, have_limit
+from conf.schema import MAIN_METRICS, SHOWSTOPPERS, Gate, have_limit
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
 from tasks.evaluate.external import OF_OTHERS
-from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on
+from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, read, read_measured_on
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
 from tasks.evaluate.pace import LATENCY
 from tasks.evaluate.slices import rows_by_slice
@@ -214,7 +214,7 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
 
 def _has_no_rows(gate: Gate) -> bool:
     """Whether a figure of this kind is one number, whose noise nobody knows; of all others the rows must be there."""
-    one_number = gate.arm in ("data", "people") or gate.metric in (LATENCY, *TUNED_METRICS)
+    one_number = gate.arm in ("data", "people") or gate.metric == LATENCY
     return gate.slice is None and (one_number or gate.metric.startswith(OF_OTHERS))
 
 
@@ -242,7 +242,10 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
 
 
 def _noise(evidence: Evidence, sampled: Sequence[Sampled], rows: Sequence[int] | None) -> Noise:
-    """Of one arm, or of the difference of two; rows of the test side by their groups, probes each on its own."""
+    """Of one arm, or of the difference of two; rows of the test side by their groups, probes each on its own.
+
+    What is of both sides stands by groups already.
+    """
     one, *others = (each.statistic for each in sampled)
     groups = evidence.groups if sampled[0].unit == TEST else None
     return noise_of(one, others[0] if others else None, rows, groups)
@@ -327,6 +330,9 @@ def _left_open(held: _Held, others: Sequence[Sequence[float]], n_rows: int) -> _
     needed = noise.rows_needed(bound, (1 - confidence) / (len(side) + 1) / (1 if inside else held.picked_of))
     if needed is None:
         return _Open(None, held.unit, f"it stands at the bound: no number of {_counted(held.unit)} settles it")
+    if held.unit == BOTH_SIDES:
+        more = needed / noise.n_rows  # of groups, so of rows too
+        return _Open(needed, held.unit, f"about {more:.1f} times as many {_counted(held.unit)} would settle it")
     if held.unit != TEST:
         return _Open(needed, held.unit, _by_probes(held.gate.metric, needed))
     needed = math.ceil(needed * n_rows / noise.n_rows)
@@ -352,7 +358,7 @@ def _by_probes(metric: str, needed: int) -> str:
 
 
 def _counted(unit: str) -> str:
-    return "rows" if unit == TEST else "probes"
+    return {TEST: "rows", BOTH_SIDES: "validation and test rows"}.get(unit, "probes")
 
 
 def _reason(held: _Held, left: _Open | None, claims: int) -> str:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from conf.schema import Gate
 from tasks.artifacts import Store
-from tasks.evaluate.measured import TEST, Sampled, write
+from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, write
 from tasks.evaluate.noise import noise_of
 from tasks.evaluate.probes import bundled
-from tasks.evaluate.statistics import mean_of, share_of
+from tasks.evaluate.statistics import gap_of, mean_of, share_of, total
 from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
@@ -346,6 +346,29 @@ def test_probes_are_no_test_rows_and_no_more_of_them_can_be_asked_than_there_are
     assert re.search(rf"about \d+ probes would settle it, of {there}: raise evaluation\.max_probes$", some.reason)
     (at_the_bound,) = decide(probed("over_refusal", 10, 20), (Gate(metric="over_refusal", max=0.5),))
     assert at_the_bound.settle == "it stands at the bound: no number of probes settles it"
+
+
+def gap(test: float, validation: float, of: int) -> Evidence:
+    """The tuned arm's nats a token on so many test rows, and a quarter as many validation rows."""
+    sides = [
+        mean_of([mean * (1 + (n % 5 - 2) / 4) for n in range(many)])
+        for mean, many in ((test, of), (validation, of // 4))
+    ]
+    sampled = Sampled("tuned", "overfitting_gap", BOTH_SIDES, gap_of(*sides))
+    found = evaluation(overfitting_gap=(None, total(sampled.statistic)))
+    groups = tuple(range(of))  # of the test rows alone
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", "overfitting_gap"): sampled}, {}, groups, 5)
+
+
+def test_the_overfitting_gap_knows_the_noise_of_both_sides() -> None:
+    gate = Gate(metric="overfitting_gap", max=0.1)
+    (passed,), (failed,), (open_,) = (decide(gap(nats, 0.5, 200), (gate,)) for nats in (0.5, 1.0, 0.63))
+    assert [result.state for result in (passed, failed, open_)] == ["passed", "failed", "inconclusive"]
+    assert (passed.low or 0) < 0 < (passed.high or 0) < 0.1
+    assert open_.rows_needed is None
+    assert re.search(r"about \d+\.\d times as many validation and test rows would settle it$", open_.reason)
+    (lost,) = decide(gap(0.5, 0.5, 200)._replace(sampled={}), (gate,))
+    assert lost.reason == "overfitting_gap is missing: refused"
 
 
 def words(mean: float) -> Evidence:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from conf.schema import METRICS, PROBE_METRICS, Evaluation, Split
+from conf.schema import METRICS, PROBE_METRICS, TUNED_METRICS, Evaluation, Split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import DataError
 from tasks.evaluate import contestants
@@ -73,7 +73,7 @@ def test_the_tuned_arm_knows_what_the_base_does_not(result: EvaluationResult) ->
 def test_both_arms_have_every_metric_that_the_schema_names(result: EvaluationResult) -> None:
     for arm in ("base", "tuned"):
         there = {metric.name for metric in result.metrics if metric.arm == arm}
-        assert there == set(METRICS["classification"])
+        assert there == {*METRICS["classification"], *(TUNED_METRICS if arm == "tuned" else ())}
 
 
 def test_every_test_row_is_predicted_by_both_arms_in_the_order_of_ids(made: Made, result: EvaluationResult) -> None:
@@ -183,21 +183,34 @@ def test_answers_can_be_held_to_the_labels(made: Made) -> None:
 def test_every_figure_is_made_of_its_rows(made: Made, result: EvaluationResult) -> None:
     sampled = {(one.arm, one.metric): one.statistic for one in read(made.store.open(result.statistics))}
     for metric in result.metrics:
-        if metric.name not in ("latency_seconds_per_row", "leakage", "overfitting_gap"):
+        if metric.name not in ("latency_seconds_per_row", "leakage"):
             statistic = sampled[metric.arm, metric.name]
-            assert statistic.rows.shape[0] == result.n_rows
+            beside = made.split.validation.n_rows if metric.name == "overfitting_gap" else 0
+            assert statistic.rows.shape[0] == result.n_rows + beside
             assert total(statistic) == pytest.approx(metric.value)
 
 
 def test_the_overfitting_gap_is_how_much_less_likely_test_tokens_are(made: Made, result: EvaluationResult) -> None:
-    assert result.value("tuned", "overfitting_gap") is None  # nothing was validated
-    validated = made.adapter.model_copy(update={"eval_loss": 0.25})
+    """Both sides by the token: were the validation rows the test rows, there would be no gap."""
+    same = made.split.model_copy(update={"test": made.split.validation})
     with made.store.writing("evaluate", "validated") as workspace:
         asked = asked_of(workspace, CLASSIFICATION)
-        found = evaluate_arms(made.split, made.base, validated, MODEL, PLAIN, QUANTIZATION, [], asked)
-    perplexity = found.value("tuned", "perplexity")
-    assert perplexity is not None
-    assert found.value("tuned", "overfitting_gap") == pytest.approx(np.log(perplexity) - 0.25)
+        found = evaluate_arms(same, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
+    assert found.value("tuned", "overfitting_gap") == pytest.approx(0, abs=1e-3)
+    test, validation = result.value("tuned", "perplexity"), found.value("tuned", "perplexity")
+    assert test is not None
+    assert validation is not None
+    assert result.value("tuned", "overfitting_gap") == pytest.approx(np.log(test) - np.log(validation), abs=1e-3)
+
+
+def test_one_validated_row_tells_no_overfitting_gap(made: Made) -> None:
+    (one, *_) = read_rows([made.store.open(made.split.validation.rows)])
+    with made.store.writing("split", "one-validated") as workspace:
+        (file,), _ = write_rows(workspace, [one], "validation")
+        made.store.commit(workspace, made.split, {})
+    split = made.split.model_copy(update={"validation": made.split.validation.model_copy(update={"rows": file})})
+    found = evaluate(made._replace(split=split), "one-validated")
+    assert found.value("tuned", "overfitting_gap") is None
 
 
 def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +290,8 @@ def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: M
     assert report["labels"] == sorted(ANSWERS)
     assert report["n_rows"] == result.n_rows
     for arm in ("base", "tuned"):
-        assert report["arms"][arm]["metrics"] == {m.name: m.value for m in result.metrics if m.arm == arm}
+        of_its_rows = {m.name: m.value for m in result.metrics if m.arm == arm and m.name not in TUNED_METRICS}
+        assert report["arms"][arm]["metrics"] == of_its_rows
         assert sum(map(sum, report["arms"][arm]["confusion"]["matrix"])) == result.n_rows
         assert set(report["arms"][arm]["per_class"]) == set(ANSWERS)
     for row in predictions(made, result):
