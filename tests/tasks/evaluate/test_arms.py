@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from conf.schema import METRICS, PROBE_METRICS, TUNED_METRICS, Evaluation, Split
+from conf.schema import METRICS, PROBE_METRICS, TUNED_METRICS, Evaluation, Quantization, Split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import DataError
 from tasks.evaluate import contestants
 from tasks.evaluate.arms import Champion, evaluate_arms, evaluate_champion, held_out_rows, label_set
-from tasks.evaluate.contestants import Ring
+from tasks.evaluate.contestants import Form, Ring
 from tasks.evaluate.exact import decompress
 from tasks.evaluate.generate import answer, inference
 from tasks.evaluate.measure import Held
@@ -174,6 +174,23 @@ def test_the_form_it_is_served_in_answers_too(made: Made, form: str) -> None:
     assert (result.value("base", "accuracy") or 0) < served
 
 
+@pytest.mark.parametrize("trained_in_4bit", [True, False])
+@pytest.mark.parametrize("form", ["merged", "merged_4bit"])
+def test_what_is_served_is_held_in_its_form_whatever_it_was_trained_in(
+    made: Made, form: Form, trained_in_4bit: bool
+) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    with made.store.writing("evaluate", f"held-{form}-{trained_in_4bit}") as workspace:
+        asked = asked_of(workspace, CLASSIFICATION)
+        panel = Panel(made.base, MODEL, PLAIN, Quantization(load_in_4bit=trained_in_4bit), asked)
+        served = panel.contestant(workspace.open_folder(made.adapter.files), made.adapter.weights.sha256, form)
+        with asked.ring.answering(served) as model:
+            names = {name for name, layer in model.named_modules() if isinstance(layer, Linear4bit)}
+            assert bool(names) == (form == "merged_4bit")
+            assert not [name for name, _ in model.named_modules() if "lora" in name]
+
+
 def test_answers_can_be_held_to_the_labels(made: Made) -> None:
     result = evaluate(made, "constrained", CLASSIFICATION.model_copy(update={"constrained": True}))
     assert result.value("base", "valid_label") == 1
@@ -226,9 +243,21 @@ def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyP
         asked = asked_of(workspace, section)  # batches of another size: no answer is known
         evaluate_arms(made.split, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
         folder = workspace.open_folder(made.adapter.files)
-        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        licensed = MODEL.model_copy(update={"license": "Apache-2.0"})  # which its own recipe states
+        champion = Champion("m", "4", "a" * 64, folder, made.base, licensed, PLAIN, QUANTIZATION, 8, ())
         evaluate_champion(made.split, "m", champion, asked)
     assert len(loads) == 1
+
+
+def test_an_adapter_that_became_champion_is_not_asked_again_though_its_recipe_states_a_licence(made: Made) -> None:
+    heard = Heard()
+    evaluate(made, "before", CLASSIFICATION)
+    with made.store.writing("champion", "licensed") as workspace, listening(heard):
+        folder, digest = workspace.open_folder(made.adapter.files), made.adapter.weights.sha256
+        licensed = MODEL.model_copy(update={"license": "Apache-2.0"})
+        champion = Champion("m", "5", digest, folder, made.base, licensed, PLAIN, QUANTIZATION, 8, ())
+        evaluate_champion(made.split, "m", champion, asked_of(workspace, CLASSIFICATION))
+    assert not [event for event in heard.told if event[4] == "champion"]
 
 
 def test_each_row_has_its_slices(made: Made, result: EvaluationResult) -> None:
