@@ -21,7 +21,7 @@ from tasks.evaluate.external import OF_OTHERS
 from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, read, read_measured_on
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
 from tasks.evaluate.pace import LATENCY
-from tasks.evaluate.slices import rows_by_slice
+from tasks.evaluate.slices import MANY, rows_by_slice
 from tasks.people.results import People
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, GateResult, ScrubbedData, State, Verdict
 
@@ -137,6 +137,7 @@ class _Held(NamedTuple):
         least: the two p-values that no number of rows could bring below.
         excuse: why it passes without a figure.
         lacks: why there is no figure, where that is known.
+        unheld: which slices it says nothing of, in words.
     """
 
     gate: Gate
@@ -150,6 +151,7 @@ class _Held(NamedTuple):
     least: tuple[float, float] = (0.0, 0.0)
     excuse: str = ""
     lacks: str = ""
+    unheld: str = ""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -222,15 +224,16 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
     """The worst slice: the bound must hold in each of them, and fails where it fails in any."""
     names = evidence.slices.get(str(gate.slice), ())
     if sampled[0].unit != TEST or not names:
-        return _Held(gate, None)
+        return _Held(gate, None, lacks=f"by {gate.slice} the test rows are all one slice, or more than {MANY}")
     parts = rows_by_slice(names, evidence.least)
     held = [_against(gate, _noise(evidence, sampled, rows))._replace(worst=name) for name, rows in parts.items()]
     held = [one for one in held if one.value is not None and math.isfinite(one.value)]
     if not held:
-        return _Held(gate, None)
+        return _Held(gate, None, lacks=f"no slice by {gate.slice} has {evidence.least} rows and a figure")
+    unheld = _unheld(names, [str(one.worst) for one in held], evidence.least)
     worst = min(held, key=lambda one: _margin(gate, one.value or 0.0))
     if worst.holds is None or worst.fails is None:
-        return worst
+        return worst._replace(unheld=unheld)
     if _margin(gate, worst.value or 0.0) >= 0:  # none is outside: the one that is least sure is named
         worst = max(held, key=lambda one: one.holds or 0.0)
     return worst._replace(
@@ -238,7 +241,19 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
         holds=max(one.holds or 0.0 for one in held),
         fails=min(1.0, len(held) * min(one.fails or 0.0 for one in held)),
         least=(max(one.least[0] for one in held), len(held) * max(one.least[1] for one in held)),
+        unheld=unheld,
     )
+
+
+def _unheld(names: Sequence[str], held: Sequence[str], least: int) -> str:
+    """How many slices and rows a gate on the worst slice leaves out; empty where it holds them all."""
+    left = [name for name in names if name not in held]
+    if not left:
+        return ""
+    count = len(set(left))
+    few = f"fewer than {least} rows or no figure"
+    rows = f"{len(left):,} test {'row' if len(left) == 1 else 'rows'}"
+    return f"not held: {count:,} {'slice' if count == 1 else 'slices'} with {few}, {rows} in all"
 
 
 def _noise(evidence: Evidence, sampled: Sequence[Sampled], rows: Sequence[int] | None) -> Noise:
@@ -370,6 +385,8 @@ def _reason(held: _Held, left: _Open | None, claims: int) -> str:
         return f"{gate.metric} is missing{f' ({held.lacks})' if held.lacks else ''}: refused"
     name += f" in the worst {gate.slice} ({held.worst})" if held.worst else ""
     told = _told(gate, value)
+    if held.unheld:
+        told += f" ({held.unheld})"
     if left is None:
         return f"{name} {told}"
     if held.noise and held.noise.is_unknown:

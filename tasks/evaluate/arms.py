@@ -136,7 +136,7 @@ def evaluate_champion(split: Split, name: str, champion: Champion | None, asked:
     contestant = panel.contestant(champion.folder, champion.adapter_sha256)
     examples = panel.encode(held.conversations)
     answers = panel.answers(contestant, examples, champion.max_new_tokens, "champion", champion.labels)
-    result = measure(held, panel.texts(answers), answers, asked)
+    result = measure(held, panel.texts(answers), answers, asked, champion.max_new_tokens)
     return ChampionEvaluation(
         key=key,
         parents=(split.digest,),

@@ -233,9 +233,31 @@ def test_the_worst_slice_must_hold_too() -> None:
 
 def test_a_slice_of_too_few_rows_holds_no_gate() -> None:
     slices = {"source": ("a",) * 197 + ("b",) * 3}
-    assert one(rows(197, slices=slices), slice="source", min=0.9).worst == "a"
-    few = {"source": ("a", "b", *(str(number) for number in range(198)))}
-    assert one(rows(197, slices=few), slice="source", min=0.9).state == "failed"  # nothing was measured
+    result = one(rows(197, slices=slices), slice="source", min=0.9)
+    assert (result.worst, result.state) == ("a", "passed")
+    assert result.reason == (
+        "accuracy of tuned in the worst source (a) 1.000 is at least 0.900 "
+        "(not held: 1 slice with fewer than 5 rows or no figure, 3 test rows in all)"
+    )
+    more = {"source": ("a",) * 100 + ("b",) * 94 + ("c", "c", "d", "d", "d", "e")}
+    assert "(not held: 3 slices with fewer than 5 rows or no figure, 6 test rows in all)" in (
+        one(rows(197, slices=more), slice="source", min=0.9, confidence=None).reason
+    )
+    whole = {"source": ("a",) * 100 + ("b",) * 100}
+    assert "not held" not in one(rows(197, slices=whole), slice="source", min=0.9).reason
+
+
+@pytest.mark.parametrize(
+    ("slices", "lacks"),
+    [
+        ({}, "by source the test rows are all one slice, or more than 200"),  # as the evaluation leaves it out
+        ({"source": tuple(str(number) for number in range(200))}, "no slice by source has 5 rows and a figure"),
+    ],
+)
+def test_a_gate_on_slices_that_are_none_refuses_and_says_why(slices: dict[str, tuple[str, ...]], lacks: str) -> None:
+    result = one(rows(197, slices=slices), slice="source", min=0.9)
+    assert (result.state, result.value) == ("failed", None)
+    assert result.reason == f"accuracy is missing ({lacks}): refused"
 
 
 def test_a_gate_against_a_champion_passes_while_there_is_none() -> None:

@@ -297,12 +297,14 @@ def test_base_and_tuned_are_asked_what_has_nothing_to_do_with_the_task(made: Mad
 def test_the_champion_answers_the_same_rows(made: Made, result: EvaluationResult) -> None:
     with made.store.writing("champion", "c") as workspace:
         folder = workspace.open_folder(made.adapter.files)
-        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 9, ())
         found = evaluate_champion(made.split, "m", champion, asked_of(workspace, CLASSIFICATION))
         made.store.commit(workspace, found, {})
     assert found.version == "4"
     assert found.answers is not None
     assert found.answers.value("champion", "accuracy") == result.value("tuned", "accuracy")
+    (length,) = (s for s in read(made.store.open(found.answers.statistics)) if s.metric == "generated_tokens_per_row")
+    assert length.statistic.ends == (0, 9)  # its own limit, which is not the recipe's
     rows = pq.read_table(made.store.open(found.answers.predictions)).to_pylist()
     assert [row["champion"] for row in rows] == [row["tuned"] for row in predictions(made, result)]
 
