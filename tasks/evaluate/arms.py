@@ -120,8 +120,14 @@ def evaluate_arms(
     )
 
 
-def evaluate_champion(split: Split, name: str, champion: Champion | None, asked: Asked) -> ChampionEvaluation:
+def evaluate_champion(
+    split: Split, name: str, champion: Champion | None, asked: Asked, itself: str | None = None
+) -> ChampionEvaluation:
     """Let the model in production answer the same rows, asked as it is asked in production.
+
+    Args:
+        champion: None where nobody is to answer.
+        itself: the champion's version, where that is the very adapter that was evaluated.
 
     Raises:
         ModelError: its chat template fits no prompt that stands before an answer.
@@ -129,7 +135,7 @@ def evaluate_champion(split: Split, name: str, champion: Champion | None, asked:
     key = asked.workspace.key
     if champion is None:
         return ChampionEvaluation(
-            key=key, parents=(split.digest,), name=name, version=None, adapter_sha256=None, answers=None
+            key=key, parents=(split.digest,), name=name, version=itself, adapter_sha256=None, answers=None
         )
     held = held_out(split, asked)
     panel = Panel(champion.base, champion.model, champion.prompt, champion.quantization, asked)

@@ -1,6 +1,7 @@
 """Answers that were given before, by the digest of prompt and reference: a nightly run pays for the candidate alone.
 
-Holds what a model said, in token ids, and no prompt. Never mixes two models: what decides an answer names the file.
+Holds what a model said, in token ids, and no prompt: personal values that it said too, so the folder is its owner's
+alone. Never mixes two models: what decides an answer names the file.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from tasks.train.prompts import Encoded
 
 _DIGEST_BYTES = 16
 _ASKED_AT_ONCE = 500
-# Of other engines so many files stay in any case, and more while they are in use: an arm has several, and the recipes of
-# a night must not push each other's base out. A row takes some 200 bytes.
+# Of other engines so many files stay in any case, and more while they are in use: an arm has several, and recipes of
+# one night must not push each other's base out. A row takes some 200 bytes.
 _OF_OTHER_ENGINES = 32
 _UNUSED_SECONDS = 30 * 24 * 3600
 

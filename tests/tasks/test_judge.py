@@ -19,7 +19,7 @@ from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, write
 from tasks.evaluate.noise import noise_of
 from tasks.evaluate.probes import bundled
 from tasks.evaluate.statistics import gap_of, mean_of, share_of, total
-from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
+from tasks.judge import ITSELF, NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
     Answers,
@@ -264,6 +264,10 @@ def test_a_gate_against_a_champion_passes_while_there_is_none() -> None:
     result = one(rows(150), against="champion", min=0.0)
     assert (result.state, result.value) == ("passed", None)
     assert NO_CHAMPION in result.reason
+    itself = rows(150)._replace(champion=NOBODY.model_copy(update={"version": "3"}))
+    again = one(itself, against="champion", min=0.0)
+    assert (again.state, again.value) == ("passed", None)
+    assert again.reason == f"accuracy of tuned minus champion: {ITSELF}"
 
 
 def test_a_gate_against_a_champion_holds_once_there_is_one() -> None:

@@ -311,8 +311,11 @@ def test_the_champion_answers_the_same_rows(made: Made, result: EvaluationResult
 
 def test_without_a_champion_nobody_answers(made: Made) -> None:
     with made.store.writing("champion", "none") as workspace:
-        found = evaluate_champion(made.split, "m", None, asked_of(workspace, CLASSIFICATION))
+        asked = asked_of(workspace, CLASSIFICATION)
+        found = evaluate_champion(made.split, "m", None, asked)
+        itself = evaluate_champion(made.split, "m", None, asked, "3")
     assert (found.version, found.answers) == (None, None)
+    assert (itself.version, itself.answers) == ("3", None)
 
 
 def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: Made, result: EvaluationResult) -> None:
