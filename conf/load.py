@@ -839,6 +839,10 @@ def _arms_are_there(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator
                 yield ("gates", index, key), f"{arm} does not answer: {missing[arm]}"
         if gate.slice and gate.slice not in evaluation.slices:
             yield ("gates", index, "slice"), f"{gate.slice} is not one of evaluation.slices"
+    if evaluation.served != "as_evaluated" and all(gate.arm != "served" for gate in gates):
+        metric = next((gate.metric for gate in gates if gate.arm == "tuned"), METRICS[evaluation.task][0])
+        message = f"no gate holds what would be served; give one `arm: served`, e.g. on {metric}, or take as_evaluated"
+        yield ("evaluation", "served"), message
 
 
 def _gates_are_measured(gates: tuple[Gate, ...], evaluation: Evaluation) -> Iterator[Finding]:

@@ -448,7 +448,10 @@ class Evaluation(Section):
         None, ge=20, description="Of the questions of each such set, spread evenly over its kinds; all by default."
     )
     leakage_threshold: float = Field(
-        0.9, gt=0, le=1, description="Jaccard similarity from which a test row counts as known from the training rows."
+        0.9,
+        gt=0,
+        le=0.9,
+        description="Jaccard similarity from which a test row counts as known from training rows; less is stricter.",
     )
     external: tuple[External, ...] = ()
     sql_fixture: RecipeFile | None = Field(

@@ -58,7 +58,9 @@ def review(
         ["## Failures", "", *_failures(said, wording.about_failures(recipe.evaluation.task))],
         ["## Slices", "", *_slices(said)],
         ["## Off the task", "", *_off_task(said)],
+        *_of_others(answered),
         ["## Data", "", *_data(outcome, answered)],
+        ["## Licences", "", *_licences(recipe)],
         ["## People", "", *_people(told.people)],
         ["## Cost", "", *_cost(outcome, told)],
         [
@@ -80,13 +82,14 @@ def _headline(verdict: Verdict, said: _Said) -> str:
 
 def _gates(verdict: Verdict) -> list[str]:
     head = [
-        "| | gate | of | measured | truth between | asked | sure | override |",
-        "|---|---|---|---:|---|---|---:|---|",
+        "| | gate | of | measured | truth between | asked | sure | override | why, or what would settle it |",
+        "|---|---|---|---:|---|---|---:|---|---|",
     ]
     return head + [
         f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
         f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
-        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} |"
+        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} "
+        f"| {_cell(gate.reason if gate.slice or gate.value is None else gate.settle)} |"
         for gate in wording.worst_first(verdict.gates)
     ]
 
@@ -97,6 +100,8 @@ def _cell(text: str) -> str:
 
 
 def _since(since: Since | None, champion: ChampionEvaluation) -> list[str]:
+    if since is None and champion.version and not champion.answers:
+        return [f"This very adapter is the champion, version {champion.version}: there is nothing to compare with."]
     if since is None:
         return ["What it was made of is not at hand." if champion.answers else "There is no champion to compare with."]
     if since.unreadable:
@@ -221,6 +226,25 @@ def _off_task(said: _Said) -> list[str]:
         for against in found
         for line in (*against.shares, *against.others)
     ]
+
+
+def _of_others(answered: Answered) -> Iterator[list[str]]:
+    """What other tools measured of the tuned arm, each figure with its file."""
+    if answered.others:
+        head = ["| figure | tuned | file |", "|---|---:|---|"]
+        found = [
+            f"| {_cell(name)} | {wording.figure(name, value)} | {_cell(other.file)} `{wording.short(other.sha256)}` |"
+            for other in answered.others
+            for name, value in sorted(other.figures.items())
+        ]
+        yield ["## What other tools measured", "", *head, *found]
+
+
+def _licences(recipe: Recipe) -> list[str]:
+    """What the base and each source may be used under."""
+    stated = [(recipe.model.model_name_or_path, recipe.model.license)]
+    stated += [(dataset.path, dataset.license) for dataset in recipe.datasets]
+    return [f"- {_cell(name)}: {_cell(licence) if licence else '**not stated**'}" for name, licence in stated]
 
 
 def _data(outcome: Outcome, answered: Answered) -> list[str]:

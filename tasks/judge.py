@@ -14,19 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from conf.schema import MAIN_METRICS, SHOWSTOPPERS, TUNED_METRICS, Gate, have_limit
+from conf.schema import MAIN_METRICS, SHOWSTOPPERS, Gate, have_limit
 from tasks.artifacts import Workspace
 from tasks.errors import GateRefused
 from tasks.evaluate.external import OF_OTHERS
-from tasks.evaluate.measured import TEST, Sampled, read, read_measured_on
+from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, read, read_measured_on
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
 from tasks.evaluate.pace import LATENCY
-from tasks.evaluate.slices import rows_by_slice
+from tasks.evaluate.slices import MANY, rows_by_slice
 from tasks.people.results import People
 from tasks.results import Artifact, ChampionEvaluation, Evaluation, GateResult, ScrubbedData, State, Verdict
 
 CONFIDENCE = 0.95  # of the intervals that are shown
 NO_CHAMPION = "no champion yet: nothing to compare with"
+ITSELF = "this very adapter is the champion: nothing to compare with"
 
 
 class Evidence(NamedTuple):
@@ -137,6 +138,7 @@ class _Held(NamedTuple):
         least: the two p-values that no number of rows could bring below.
         excuse: why it passes without a figure.
         lacks: why there is no figure, where that is known.
+        unheld: which slices it says nothing of, in words.
     """
 
     gate: Gate
@@ -150,6 +152,7 @@ class _Held(NamedTuple):
     least: tuple[float, float] = (0.0, 0.0)
     excuse: str = ""
     lacks: str = ""
+    unheld: str = ""
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -198,7 +201,7 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
     if any(value is None for arm, value in zip(arms, figures, strict=True) if not (no_champion and arm == "champion")):
         return _Held(gate, None, lacks=evidence.people.lacks if gate.arm == "people" else "")
     if no_champion and "champion" in arms:
-        return _Held(gate, None, excuse=NO_CHAMPION)
+        return _Held(gate, None, excuse=ITSELF if evidence.champion.version else NO_CHAMPION)
     if gate.metric == LATENCY and "champion" in arms and len(arms) > 1 and len(set(evidence.measured_on)) > 1:
         here, there = evidence.measured_on
         return _Held(gate, None, lacks=f"the champion's was measured on {there}, and not on {here}")
@@ -214,7 +217,7 @@ def _hold(evidence: Evidence, gate: Gate) -> _Held:
 
 def _has_no_rows(gate: Gate) -> bool:
     """Whether a figure of this kind is one number, whose noise nobody knows; of all others the rows must be there."""
-    one_number = gate.arm in ("data", "people") or gate.metric in (LATENCY, *TUNED_METRICS)
+    one_number = gate.arm in ("data", "people") or gate.metric == LATENCY
     return gate.slice is None and (one_number or gate.metric.startswith(OF_OTHERS))
 
 
@@ -222,15 +225,16 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
     """The worst slice: the bound must hold in each of them, and fails where it fails in any."""
     names = evidence.slices.get(str(gate.slice), ())
     if sampled[0].unit != TEST or not names:
-        return _Held(gate, None)
+        return _Held(gate, None, lacks=f"by {gate.slice} the test rows are all one slice, or more than {MANY}")
     parts = rows_by_slice(names, evidence.least)
     held = [_against(gate, _noise(evidence, sampled, rows))._replace(worst=name) for name, rows in parts.items()]
     held = [one for one in held if one.value is not None and math.isfinite(one.value)]
     if not held:
-        return _Held(gate, None)
+        return _Held(gate, None, lacks=f"no slice by {gate.slice} has {evidence.least} rows and a figure")
+    unheld = _unheld(names, [str(one.worst) for one in held], evidence.least)
     worst = min(held, key=lambda one: _margin(gate, one.value or 0.0))
     if worst.holds is None or worst.fails is None:
-        return worst
+        return worst._replace(unheld=unheld)
     if _margin(gate, worst.value or 0.0) >= 0:  # none is outside: the one that is least sure is named
         worst = max(held, key=lambda one: one.holds or 0.0)
     return worst._replace(
@@ -238,11 +242,26 @@ def _hold_slices(evidence: Evidence, gate: Gate, sampled: Sequence[Sampled]) -> 
         holds=max(one.holds or 0.0 for one in held),
         fails=min(1.0, len(held) * min(one.fails or 0.0 for one in held)),
         least=(max(one.least[0] for one in held), len(held) * max(one.least[1] for one in held)),
+        unheld=unheld,
     )
 
 
+def _unheld(names: Sequence[str], held: Sequence[str], least: int) -> str:
+    """How many slices and rows a gate on the worst slice leaves out; empty where it holds them all."""
+    left = [name for name in names if name not in held]
+    if not left:
+        return ""
+    count = len(set(left))
+    few = f"fewer than {least} rows or no figure"
+    rows = f"{len(left):,} test {'row' if len(left) == 1 else 'rows'}"
+    return f"not held: {count:,} {'slice' if count == 1 else 'slices'} with {few}, {rows} in all"
+
+
 def _noise(evidence: Evidence, sampled: Sequence[Sampled], rows: Sequence[int] | None) -> Noise:
-    """Of one arm, or of the difference of two; rows of the test side by their groups, probes each on its own."""
+    """Of one arm, or of the difference of two; rows of the test side by their groups, probes each on its own.
+
+    What is of both sides stands by groups already.
+    """
     one, *others = (each.statistic for each in sampled)
     groups = evidence.groups if sampled[0].unit == TEST else None
     return noise_of(one, others[0] if others else None, rows, groups)
@@ -327,6 +346,9 @@ def _left_open(held: _Held, others: Sequence[Sequence[float]], n_rows: int) -> _
     needed = noise.rows_needed(bound, (1 - confidence) / (len(side) + 1) / (1 if inside else held.picked_of))
     if needed is None:
         return _Open(None, held.unit, f"it stands at the bound: no number of {_counted(held.unit)} settles it")
+    if held.unit == BOTH_SIDES:
+        more = needed / noise.n_rows  # of groups, so of rows too
+        return _Open(needed, held.unit, f"about {more:.1f} times as many {_counted(held.unit)} would settle it")
     if held.unit != TEST:
         return _Open(needed, held.unit, _by_probes(held.gate.metric, needed))
     needed = math.ceil(needed * n_rows / noise.n_rows)
@@ -352,7 +374,7 @@ def _by_probes(metric: str, needed: int) -> str:
 
 
 def _counted(unit: str) -> str:
-    return "rows" if unit == TEST else "probes"
+    return {TEST: "rows", BOTH_SIDES: "validation and test rows"}.get(unit, "probes")
 
 
 def _reason(held: _Held, left: _Open | None, claims: int) -> str:
@@ -364,6 +386,8 @@ def _reason(held: _Held, left: _Open | None, claims: int) -> str:
         return f"{gate.metric} is missing{f' ({held.lacks})' if held.lacks else ''}: refused"
     name += f" in the worst {gate.slice} ({held.worst})" if held.worst else ""
     told = _told(gate, value)
+    if held.unheld:
+        told += f" ({held.unheld})"
     if left is None:
         return f"{name} {told}"
     if held.noise and held.noise.is_unknown:

@@ -208,7 +208,10 @@ class Evaluation(Answers, Result):
 
 
 class ChampionEvaluation(Result):
-    """The model in production on the same rows; without one, or where it is this very adapter, `answers` is None."""
+    """The model in production on the same rows.
+
+    Without one, or where it is this very adapter, `answers` is None; then `version` is that of the adapter, if any.
+    """
 
     name: str
     version: str | None

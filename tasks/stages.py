@@ -112,6 +112,20 @@ _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", 
 
 _MEASURE = ("jinja2", "sacrebleu", "rouge-score", "nltk", "sqlglot", "jsonschema", "datasketch", "py3langid")
 
+# What decides a figure, beside the answers: what is alike, which language, what is a personal value.
+_EVALUATE = (
+    "tasks.evaluate",
+    "tasks.train.model",
+    "tasks.train.exact",
+    "tasks.train.prompts",
+    "tasks.rows",
+    "tasks.check.near",
+    "tasks.check.rules",
+    "tasks.ingest.texts",
+    "tasks.scrub.second_look",
+    "tasks.scrub.pseudonyms",
+)
+
 # What decides an answer, beside the model, the prompt and the limits: see `tasks.evaluate.cache`.
 _ANSWER = (
     "tasks.evaluate.generate",
@@ -155,20 +169,41 @@ STAGES: dict[str, Stage] = {
     "smoke": Stage(("tasks.train", "tasks.rows"), _TRAIN, tags=("gpu",)),
     "train": Stage(("tasks.train", "tasks.rows"), _TRAIN, timeout_hours=168, tags=("gpu",)),
     "evaluate": Stage(
-        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows", "tasks.scrub.second_look"),
+        _EVALUATE,
         (*_TRAIN, *_MEASURE),
         timeout_hours=24,
         tags=("gpu",),
     ),
     "champion": Stage(
-        ("tasks.evaluate", "tasks.train.model", "tasks.train.prompts", "tasks.rows", "tasks.scrub.second_look"),
+        _EVALUATE,
         (*_TRAIN, *_MEASURE),
         timeout_hours=24,
         tags=("gpu",),
     ),
     "record": Stage(("tasks.register.record", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
-    "judge": Stage(("tasks.judge", "tasks.evaluate.noise", "tasks.evaluate.statistics"), ("numpy", "scipy")),
-    "report": Stage(("tasks.report",), ("matplotlib", "jinja2")),
+    "judge": Stage(
+        (
+            "tasks.judge",
+            "tasks.evaluate.noise",
+            "tasks.evaluate.statistics",
+            "tasks.evaluate.measured",
+            "tasks.evaluate.slices",
+            "tasks.evaluate.pace",
+            "tasks.evaluate.external",
+            "tasks.evaluate.probes",
+        ),
+        ("numpy", "scipy"),
+    ),
+    "report": Stage(
+        (
+            "tasks.report",
+            "tasks.evaluate.measured",
+            "tasks.evaluate.statistics",
+            "tasks.evaluate.pace",
+            "tasks.evaluate.external",
+        ),
+        ("matplotlib", "jinja2"),
+    ),
     "register": Stage(
         ("tasks.register.candidate", "tasks.register.submission", "tasks.register.runs", *_LOOKS),
         ("mlflow",),
@@ -393,9 +428,8 @@ def evaluate_against(split: Split, adapter: Adapter, recipe: Recipe) -> Champion
     """The model in production on the same rows, if there is one and it is not this very adapter."""
     current = settings()
     standing = standing_champion(recipe.registered_name, current) if recipe.evaluation.champion else None
-    if standing is not None and standing.adapter_sha256 == adapter.weights.sha256:
-        standing = None
-    sections = [*_evaluation_sections(recipe), recipe.registered_name, list(standing or ())]
+    itself = standing.version if standing and standing.adapter_sha256 == adapter.weights.sha256 else None
+    sections = [*_evaluation_sections(recipe), recipe.registered_name, list(standing or ()), itself]
     try:
         return _done_once(
             "champion",
@@ -405,8 +439,9 @@ def evaluate_against(split: Split, adapter: Adapter, recipe: Recipe) -> Champion
             lambda w: evaluate_champion(
                 split,
                 recipe.registered_name,
-                None if standing is None else read_champion(standing, current),
+                None if standing is None or itself else read_champion(standing, current),
                 _asked(recipe, w),
+                itself,
             ),
         )
     finally:

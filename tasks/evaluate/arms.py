@@ -12,7 +12,6 @@ single request.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,8 @@ from tasks.errors import DataError
 from tasks.evaluate.contestants import Contestant
 from tasks.evaluate.leakage import Leak, leaks
 from tasks.evaluate.measure import ArmResult, Held, measure, references_fit, shown
-from tasks.evaluate.measured import TEST, Sampled, write
+from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, write
+from tasks.evaluate.metrics import finite
 from tasks.evaluate.offtask import ask_off_task
 from tasks.evaluate.others import Other, metrics_of
 from tasks.evaluate.panel import Asked, Panel
@@ -35,6 +35,7 @@ from tasks.evaluate.prompted import best_shots
 from tasks.evaluate.report import build
 from tasks.evaluate.shots import with_shots
 from tasks.evaluate.slices import slices_of
+from tasks.evaluate.statistics import gap_of, grouped, mean_of, total
 from tasks.results import Adapter, Answers, Artifact, Base, ChampionEvaluation, Evaluation, Metric, Split
 from tasks.rows import Row, completion_of, read_rows
 
@@ -94,13 +95,14 @@ def evaluate_arms(
         )
         arms["prompted"] = answered("prompted", alone, shown)
     arms["tuned"] = answered("tuned", tuned)
+    gap = _overfitting(panel, tuned, arms["tuned"], held, split, asked)
     off_task = ask_off_task(panel, {"base": alone, "tuned": tuned}, asked)
     if section.served != "as_evaluated":
         arms["served"] = answered("served", panel.contestant(folder, adapter.weights.sha256, section.served))
     leaked = leaks(list(read_rows([workspace.open(split.train.rows)])), held.rows, section.leakage_threshold)
     more = [
         Metric(arm="data", name="leakage", value=len({leak.test for leak in leaked}) / len(held.rows)),
-        *_overfitting(adapter, arms["tuned"]),
+        *(Metric(arm="tuned", name=n, value=v) for n, v in finite({s.metric: total(s.statistic) for s in gap}).items()),
         *off_task.metrics,
         *metrics_of(external),
     ]
@@ -110,7 +112,7 @@ def evaluate_arms(
         "off_task": off_task.report,
         "external": [{**other._asdict(), "figures": dict(other.figures)} for other in external],
     }
-    answers = _write(held, arms, [*off_task.sampled], evidence, asked)
+    answers = _write(held, arms, [*gap, *off_task.sampled], evidence, asked)
     return Evaluation(
         key=workspace.key,
         parents=(split.digest, base.digest, adapter.digest),
@@ -118,8 +120,14 @@ def evaluate_arms(
     )
 
 
-def evaluate_champion(split: Split, name: str, champion: Champion | None, asked: Asked) -> ChampionEvaluation:
+def evaluate_champion(
+    split: Split, name: str, champion: Champion | None, asked: Asked, itself: str | None = None
+) -> ChampionEvaluation:
     """Let the model in production answer the same rows, asked as it is asked in production.
+
+    Args:
+        champion: None where nobody is to answer.
+        itself: the champion's version, where that is the very adapter that was evaluated.
 
     Raises:
         ModelError: its chat template fits no prompt that stands before an answer.
@@ -127,14 +135,14 @@ def evaluate_champion(split: Split, name: str, champion: Champion | None, asked:
     key = asked.workspace.key
     if champion is None:
         return ChampionEvaluation(
-            key=key, parents=(split.digest,), name=name, version=None, adapter_sha256=None, answers=None
+            key=key, parents=(split.digest,), name=name, version=itself, adapter_sha256=None, answers=None
         )
     held = held_out(split, asked)
     panel = Panel(champion.base, champion.model, champion.prompt, champion.quantization, asked)
     contestant = panel.contestant(champion.folder, champion.adapter_sha256)
     examples = panel.encode(held.conversations)
     answers = panel.answers(contestant, examples, champion.max_new_tokens, "champion", champion.labels)
-    result = measure(held, panel.texts(answers), answers, asked)
+    result = measure(held, panel.texts(answers), answers, asked, champion.max_new_tokens)
     return ChampionEvaluation(
         key=key,
         parents=(split.digest,),
@@ -175,12 +183,28 @@ def label_set(split: Split, evaluation: EvaluationSection, workspace: Workspace)
     return tuple(sorted({completion_of(row).strip() for row in read_rows([workspace.open(split.train.rows)])}))
 
 
-def _overfitting(adapter: Adapter, tuned: ArmResult) -> list[Metric]:
-    """How much less likely a token of the test rows is than one of the validation rows, in nats; none unvalidated."""
-    perplexity = tuned.scores.metrics.get("perplexity")
-    if adapter.eval_loss is None or perplexity is None:
+def _overfitting(
+    panel: Panel, tuned: Contestant, result: ArmResult, held: Held, split: Split, asked: Asked
+) -> list[Sampled]:
+    """How much less likely a token of the test rows is than one of the validation rows, in nats.
+
+    Both sides are scored by the tuned arm, so that nothing else differs. None where a side has no two groups of rows:
+    nothing would tell how sure the gap is.
+    """
+    validation = list(read_rows([asked.workspace.open(split.validation.rows)]))
+    groups = [_numbered(held.rows), _numbered(validation)]
+    if min(len(set(numbers)) for numbers in groups) < 2:
         return []
-    return [Metric(arm="tuned", name="overfitting_gap", value=math.log(perplexity) - adapter.eval_loss)]
+    scored = panel.likelihoods(tuned, panel.encode([row["messages"] for row in validation]))
+    sides = [result.scores.statistics["perplexity"], mean_of(scored.nll, scored.nll_tokens)]
+    gap = gap_of(*(grouped(side, numbers) for side, numbers in zip(sides, groups, strict=True)))
+    return [Sampled("tuned", "overfitting_gap", BOTH_SIDES, gap)]
+
+
+def _numbered(rows: Sequence[Row]) -> list[int]:
+    """The group of each row as a number: no names."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(row["group"], len(numbers)) for row in rows]
 
 
 def _leaks(leaked: Sequence[Leak]) -> dict[str, Any]:
@@ -188,13 +212,13 @@ def _leaks(leaked: Sequence[Leak]) -> dict[str, Any]:
 
 
 def _write(
-    held: Held, arms: Mapping[str, ArmResult], off_task: Sequence[Sampled], evidence: dict[str, Any], asked: Asked
+    held: Held, arms: Mapping[str, ArmResult], more: Sequence[Sampled], evidence: dict[str, Any], asked: Asked
 ) -> Answers:
     """The files of the arms, and their figures."""
     workspace, section = asked.workspace, asked.section
     _write_predictions(held, arms, asked)
     sampled = [Sampled(arm, name, TEST, s) for arm, r in arms.items() for name, s in r.scores.statistics.items()]
-    write(workspace.folder / "statistics.parquet", [*sampled, *off_task], asked.measured_on)
+    write(workspace.folder / "statistics.parquet", [*sampled, *more], asked.measured_on)
     content = {**build(section.task, len(held.rows), held.labels, arms), **evidence}
     (workspace.folder / "report.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
     names: tuple[tuple[str, str], ...] = (
@@ -213,11 +237,10 @@ def _write(
 
 def _write_predictions(held: Held, arms: Mapping[str, ArmResult], asked: Asked) -> None:
     """A line a row: id, group, label, prompt, expected, slice_…, and for each arm text, `_correct` and `_failure`."""
-    group_numbers: dict[str, int] = {}  # no names
     slices = slices_of(asked.section.slices, held.row_labels, held.prompts, held.sources)
     columns: dict[str, Any] = {
         "id": [row["id"] for row in held.rows],
-        "group": [group_numbers.setdefault(row["group"], len(group_numbers)) for row in held.rows],
+        "group": _numbered(held.rows),
         "label": pa.array(held.row_labels, pa.string()),
         "prompt": held.prompts,
         "expected": held.expected,

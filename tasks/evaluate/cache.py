@@ -1,6 +1,7 @@
 """Answers that were given before, by the digest of prompt and reference: a nightly run pays for the candidate alone.
 
-Holds what a model said, in token ids, and no prompt. Never mixes two models: what decides an answer names the file.
+Holds what a model said, in token ids, and no prompt: personal values that it said too, so the folder is its owner's
+alone. Never mixes two models: what decides an answer names the file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,8 +22,10 @@ from tasks.train.prompts import Encoded
 
 _DIGEST_BYTES = 16
 _ASKED_AT_ONCE = 500
-# Arms times recipes that stay warm; a row takes some 200 bytes.
+# Of other engines so many files stay in any case, and more while they are in use: an arm has several, and recipes of
+# one night must not push each other's base out. A row takes some 200 bytes.
 _OF_OTHER_ENGINES = 32
+_UNUSED_SECONDS = 30 * 24 * 3600
 
 
 class Kept(NamedTuple):
@@ -60,7 +64,7 @@ class AnswerCache:
         except sqlite3.DatabaseError as error:
             raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
         os.utime(self._file)  # one that is only read is in use too
-        _forget_the_oldest(folder, self._file)
+        _forget_the_unused(folder, self._file)
 
     def known(self, digests: Sequence[bytes]) -> dict[bytes, Kept]:
         """The answers to those rows that were answered before."""
@@ -132,9 +136,11 @@ def _apart(answers: Answers) -> list[Kept]:
     return [Kept(*row, seconds) for row in rows]
 
 
-def _forget_the_oldest(folder: Path, current: Path) -> None:
-    """Of the files of other engines the newest stay."""
-    others: Iterable[Path] = (file for file in folder.glob("*.sqlite") if file != current)
-    for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[_OF_OTHER_ENGINES:]:
+def _forget_the_unused(folder: Path, current: Path) -> None:
+    """Of the files of other engines the newest stay, and all that somebody asked of late."""
+    used: Iterable[tuple[float, Path]] = ((f.stat().st_mtime, f) for f in folder.glob("*.sqlite") if f != current)
+    for last, file in sorted(used, reverse=True)[_OF_OTHER_ENGINES:]:
+        if last > time.time() - _UNUSED_SECONDS:
+            continue
         for suffix in ("", "-wal", "-shm"):
             file.with_name(file.name + suffix).unlink(missing_ok=True)

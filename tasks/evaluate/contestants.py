@@ -110,10 +110,11 @@ def _merged(contestant: Contestant, adapter: Path) -> Any:
     merged = PeftModel.from_pretrained(loaded, adapter).merge_and_unload().eval()
     if contestant.form == "merged":
         return merged
+    in_4_bits = contestant.quantization.model_copy(update={"load_in_4bit": True})  # however it was evaluated
     with tempfile.TemporaryDirectory() as folder:
         merged.save_pretrained(folder)
         del loaded, merged
         give_back()
-        quantised = load_base(Path(folder), contestant.model, contestant.quantization, device_of()).eval()
+        quantised = load_base(Path(folder), contestant.model, in_4_bits, device_of()).eval()
     decompress(quantised)
     return quantised

@@ -69,15 +69,17 @@ def references_fit(held: Held, asked: Asked) -> None:
     _score(held.expected, held, asked)
 
 
-def measure(held: Held, texts: list[str], answers: Answers, asked: Asked) -> ArmResult:
-    """Every figure of an arm."""
+def measure(held: Held, texts: list[str], answers: Answers, asked: Asked, limit: int | None = None) -> ArmResult:
+    """Every figure of an arm; `limit` are the new tokens that it was allowed, where that is not the recipe's."""
     scores = _score(texts, held, asked)
     values = personal_values(texts, asked.gone, asked.allowed)
     statistics: dict[str, Statistic] = {
         **scores.statistics,
         "perplexity": Statistic("exp_mean", mean_of(answers.nll, answers.nll_tokens).rows),
+        # a scale that ends, so that answers of one length say how sure that is
         "generated_tokens_per_row": mean_of(
-            [len(ids) + end for ids, end in zip(answers.token_ids, answers.ended, strict=True)]
+            [len(ids) + end for ids, end in zip(answers.token_ids, answers.ended, strict=True)],
+            ends=(0.0, float(limit or asked.section.max_new_tokens)),
         ),
         # answers, not values: how many could stand in one has no end, and no rows would tell how sure that mean is
         "second_look": mean_of([1000.0 * (count > 0) for count in values], ends=(0.0, 1000.0)),

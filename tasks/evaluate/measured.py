@@ -1,8 +1,8 @@
 """What the figures of an evaluation are made of, row by row, as a file that a judge can weigh. Never holds a text.
 
-One line a figure: `arm`, `metric`, the `unit` its rows are of (`test`, or a set of probes), the `kind` of
-statistic, and its numbers as a sparse matrix (`indptr`, `indices`, `values`, `parts`). Arms on the same unit stand
-row by row. The file also says on what their latency was measured.
+One line a figure: `arm`, `metric`, the `unit` its rows are of (`test`, `validation and test`, or a set of probes), the
+`kind` of statistic, and its numbers as a sparse matrix (`indptr`, `indices`, `values`, `parts`). Arms on the same unit
+stand row by row. The file also says on what their latency was measured.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from tasks.evaluate.statistics import Statistic
 
 TEST = "test"  # the unit of everything that is measured on the held-out rows
+BOTH_SIDES = "validation and test"  # of what is the gap between the two
 MEASURED_ON = b"tunegate.measured_on"
 
 SCHEMA = pa.schema(

@@ -14,7 +14,8 @@ chances that no number of resamples would. Both are of rows that stand alone, wi
 
 Means and perplexities whose scale has no end get the bootstrap-t instead (P. Hall, "Theoretical Comparison of Bootstrap
 Confidence Intervals", 1988): each resample's distance is told in units of its own spread, since a few rows seldom hold
-the long tail that they come from. Of ten log-normal rows it is wrong one time in eight where it says one in twenty, and
+the long tail that they come from. So does the gap between the means of two sides, whose rows are drawn together as one
+sample of both. Of ten log-normal rows it is wrong one time in eight where it says one in twenty, and
 the Bayesian bootstrap one in five.
 """
 
@@ -27,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.evaluate.statistics import Floats, Statistic, extremes, grouped, mean_of, resampled, scale, total
+from tasks.evaluate.statistics import Floats, Statistic, extremes, grouped, halves_of, mean_of, resampled, scale, total
 
 RESAMPLES = 4000
 POWER = 0.8  # `rows_needed` are so many that the bound is settled eight times in ten
@@ -184,7 +185,7 @@ def _redrawn(statistic: Statistic) -> tuple[Floats, Floats]:
     """The figure under each of the random weights, with the worst row more and with the best; see the module."""
     n_rows, more = statistic.rows.shape[0], extremes(statistic)
     if more is None:
-        plausible = _studentized(statistic)
+        plausible = _studentized(*(halves_of(statistic) if statistic.kind == "mean_gap" else (statistic,)))
         return plausible, plausible
     lows, highs = np.empty(RESAMPLES), np.empty(RESAMPLES)
     size = max(1, _CHUNK_CELLS // (n_rows + 1))

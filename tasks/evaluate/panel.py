@@ -55,7 +55,9 @@ class Panel:
     def __init__(self, base: Base, model: Model, prompt: Prompt, quantization: Quantization, asked: Asked) -> None:
         self._folder = asked.workspace.open_folder(base.files)
         self._base_digest = base.digest
-        self._model, self._quantization, self._asked = model, quantization, asked
+        # what the base may be used under changes no answer: two recipes that differ in it have one base in memory
+        self._model = model.model_copy(update={"license": None})
+        self._quantization, self._asked = quantization, asked
         self.prompt = prompt
         self.tokenizer = load_tokenizer(self._folder)
 

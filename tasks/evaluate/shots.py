@@ -5,7 +5,7 @@ Examples come from training rows and are picked on validation rows. Never sees a
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import TypeVar
@@ -32,17 +32,18 @@ def with_shots(messages: Sequence[Message], shots: Sequence[Sequence[Message]]) 
 def choose_shots(rows: Sequence[Row], k: int, seed: int) -> list[Row]:
     """So many different training rows: every label once before one comes twice, and short ones.
 
+    Labels and rows stand in the order of a hash of their own, so that a row more moves few others: answers to a prompt
+    that stays the same are known (`tasks.evaluate.cache`).
+
     Args:
         rows: training rows, in any order; those without a label are taken as of one label.
         k: how many; fewer where there are no more.
         seed: which labels come first, and which of the short rows of a label.
     """
-    rng = random.Random(seed)  # noqa: S311
     labels: dict[str, list[Row]] = {}
     for row in sorted({row["id"]: row for row in rows}.values(), key=lambda row: (_length(row), row["id"])):
         labels.setdefault(row["label"] or "", []).append(row)
-    piles = [_short_first(labels[label], k, rng) for label in sorted(labels)]
-    rng.shuffle(piles)
+    piles = [_short_first(labels[label], k, seed) for label in sorted(labels, key=lambda label: _drawn(seed, label))]
     dealt = (row for rounds in zip_longest(*piles) for row in rounds if row is not None)
     return [row for row, _ in zip(dealt, range(k), strict=False)]
 
@@ -63,9 +64,12 @@ def _length(row: Row) -> int:
     return sum(len(message["content"]) for message in row["messages"] if message["role"] != "system")
 
 
-def _short_first(rows: list[Row], k: int, rng: random.Random) -> list[Row]:
-    """The shortest rows of a label, shuffled, then the others; `rows` stand by length."""
+def _short_first(rows: list[Row], k: int, seed: int) -> list[Row]:
+    """The shortest rows of a label as they are drawn, then the others; `rows` stand by length."""
     some = max(k, round(SHORTEST * len(rows)))
-    short = rows[:some]
-    rng.shuffle(short)
-    return [*short, *rows[some:]]
+    return [*sorted(rows[:some], key=lambda row: _drawn(seed, row["id"])), *rows[some:]]
+
+
+def _drawn(seed: int, name: str) -> bytes:
+    """Where a label or a row stands in the draw of this seed."""
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=16).digest()

@@ -16,7 +16,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 # (rows, parts): Floats, or a scipy.sparse.csr_array where nearly all is zero, as with a class a free text
 Rows = Any
-Kind = Literal["mean", "exp_mean", "macro_f1", "macro_precision", "macro_recall", "weighted_f1", "bleu", "chrf"]
+Kind = Literal[
+    "mean", "exp_mean", "mean_gap", "macro_f1", "macro_precision", "macro_recall", "weighted_f1", "bleu", "chrf"
+]
 
 BLEU_ORDER = 4  # n-grams of words
 CHRF_ORDER = 6  # n-grams of characters
@@ -48,6 +50,8 @@ def figure(kind: Kind, sums: Floats, groups: tuple[int, ...] = ()) -> Floats:
     The parts, in order:
         mean: values, weights. A row with weight 0 is not measured.
         exp_mean: values, weights; exp of their ratio, e.g. nats and tokens for the perplexity.
+        mean_gap: values, weights, values, weights; the ratio of the first two less that of the others. A row has parts
+            of one side alone, and zeros for the other.
         macro_f1, macro_precision, macro_recall, weighted_f1: of each class rows that expect and got it, rows that got
             it, and rows that expect it. A class that no row expects or got does not count.
         bleu: n-grams of words that match, of 1 to 4 words; all of the answers; words of the answers and of the
@@ -59,6 +63,8 @@ def figure(kind: Kind, sums: Floats, groups: tuple[int, ...] = ()) -> Floats:
         return _bleu(sums)
     if kind == "chrf":
         return _chrf(sums)
+    if kind == "mean_gap":
+        return _mean(sums[..., :2]) - _mean(sums[..., 2:])
     if kind in ("mean", "exp_mean"):
         return _mean(sums) if kind == "mean" else _exp(_mean(sums))
     return _of_classes(kind, sums, groups)
@@ -157,6 +163,19 @@ def mean_of(
     if weights is not None:
         rows[:, 1] = weights
     return Statistic("mean", rows, ends=ends)
+
+
+def gap_of(one: Statistic, two: Statistic) -> Statistic:
+    """The mean over some rows less that over others: each row of either is a row of the gap."""
+    n_rows = one.rows.shape[0]
+    rows = np.zeros((n_rows + two.rows.shape[0], 4))
+    rows[:n_rows, :2], rows[n_rows:, 2:] = one.rows, two.rows
+    return Statistic("mean_gap", rows)
+
+
+def halves_of(gap: Statistic) -> tuple[Statistic, Statistic]:
+    """The two means that a gap is the difference of, beside each other on the rows of both."""
+    return Statistic("mean", gap.rows[:, :2]), Statistic("mean", gap.rows[:, 2:])
 
 
 def share_of(values: Sequence[float]) -> Statistic:

@@ -324,6 +324,11 @@ def test_any_misspelt_key_is_told_at_its_line_with_the_key_that_was_meant(
         ("  r: 8", "  r: 010", "lora.r: 010: write a plain, finite decimal number"),
         ("  r: 8", "  r: 1:30", "lora.r: 1:30: write a plain, finite decimal number"),
         ("  r: 8", "  r: 0", "lora.r: must be at least 1, not 0"),
+        (
+            "classification\n",
+            "classification\n  leakage_threshold: 0.95\n",
+            "evaluation.leakage_threshold: must be at most 0.9, not 0.95",
+        ),
         ("name: tiny", "name: 7", "name: must be text; put it in quotes"),
         ("name: tiny", "name: no", "name: must be text; put it in quotes"),
         ("name: tiny", "name: Tiny One", "name: Tiny One: must match ^[a-z0-9][a-z0-9-]*$"),
@@ -648,6 +653,21 @@ def test_a_wrong_override_is_told_as_one(folder: Path, override: str, expected: 
             "  expectations",
             "  min_prompt_characters: 9\n  max_prompt_characters: 3\n  expectations",
             "quality.min_prompt_characters: is above max",
+        ),
+        (
+            "  task: classification\n",
+            "  task: classification\n  served: merged\n",
+            "evaluation.served: no gate holds what would be served; give one `arm: served`, e.g. on accuracy, or take",
+        ),
+        (
+            "classification\ngates:\n",
+            "classification\n  served: merged\ngates:\n  - {metric: exact_match, arm: served, min: 0.5}\n",
+            None,
+        ),
+        (
+            "    min: 0.9",
+            "    min: 0.9\n    arm: served",
+            "gates.0.arm: served does not answer: evaluation.served is as_evaluated",
         ),
     ],
 )

@@ -70,7 +70,7 @@ def test_the_verdict_comes_first_and_then_each_gate_with_its_interval(passed: Ru
     assert len(gates) == len(passed.verdict.gates)
     first = passed.verdict.gates[0]
     assert f"| {first.value:.3f} | {first.low:.3f} to {first.high:.3f} | at least 0.8 | 95 % | yes |" in gates[0]
-    assert any(line.endswith("| at most 0.01 |  | no |") for line in gates)
+    assert any(line.endswith("| at most 0.01 |  | no |  |") for line in gates)
 
 
 def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -> None:
@@ -79,6 +79,31 @@ def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -
     assert re.match(r"Of 9 gates 1 is inconclusive\. About [\d,]+ test rows would settle it; there are 240\.", lines[2])
     first = next(line for line in lines if line.startswith(("| ✓", "| ?", "| ✗")))
     assert first.startswith("| ? **inconclusive** | exact_match")
+    (gate,) = (gate for gate in unclear.verdict.gates if gate.state == "inconclusive")
+    assert gate.settle
+    assert first.endswith(f"| {gate.settle} |")
+
+
+def test_a_gate_without_a_figure_says_why(unclear: Run) -> None:
+    lines = reviewed(unclear).splitlines()
+    assert any("no champion yet: nothing to compare with |" in line for line in lines)
+    itself = replace(unclear, champion=unclear.champion.model_copy(update={"version": "3"}))
+    assert part(reviewed(itself), "Since the champion") == [
+        "This very adapter is the champion, version 3: there is nothing to compare with."
+    ]
+
+
+def test_licences_and_figures_of_other_tools_stand_in_it(passed: Run, unclear: Run) -> None:
+    assert part(reviewed(passed), "Licences") == [
+        "- package:llm\\_smollm2: Apache-2.0",
+        "- tickets.jsonl: CC-BY-4.0",
+        "- phone-notes.jsonl: **not stated**",
+    ]
+    _, _, *figures = part(reviewed(passed), "What other tools measured")
+    others = answered(passed).others
+    assert len(figures) == sum(len(other.figures) for other in others) > 0
+    assert f"`{others[0].sha256[:12]}`" in figures[0]
+    assert "What other tools measured" not in reviewed(unclear)
 
 
 def test_every_arm_and_the_differences_to_the_champion_stand_with_their_intervals(passed: Run) -> None:

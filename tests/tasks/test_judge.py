@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from conf.schema import Gate
 from tasks.artifacts import Store
-from tasks.evaluate.measured import TEST, Sampled, write
+from tasks.evaluate.measured import BOTH_SIDES, TEST, Sampled, write
 from tasks.evaluate.noise import noise_of
 from tasks.evaluate.probes import bundled
-from tasks.evaluate.statistics import mean_of, share_of
-from tasks.judge import NO_CHAMPION, Evidence, compare, decide, judge, overall
+from tasks.evaluate.statistics import gap_of, mean_of, share_of, total
+from tasks.judge import ITSELF, NO_CHAMPION, Evidence, compare, decide, judge, overall
 from tasks.people.results import Figure, People
 from tasks.results import (
     Answers,
@@ -233,15 +233,41 @@ def test_the_worst_slice_must_hold_too() -> None:
 
 def test_a_slice_of_too_few_rows_holds_no_gate() -> None:
     slices = {"source": ("a",) * 197 + ("b",) * 3}
-    assert one(rows(197, slices=slices), slice="source", min=0.9).worst == "a"
-    few = {"source": ("a", "b", *(str(number) for number in range(198)))}
-    assert one(rows(197, slices=few), slice="source", min=0.9).state == "failed"  # nothing was measured
+    result = one(rows(197, slices=slices), slice="source", min=0.9)
+    assert (result.worst, result.state) == ("a", "passed")
+    assert result.reason == (
+        "accuracy of tuned in the worst source (a) 1.000 is at least 0.900 "
+        "(not held: 1 slice with fewer than 5 rows or no figure, 3 test rows in all)"
+    )
+    more = {"source": ("a",) * 100 + ("b",) * 94 + ("c", "c", "d", "d", "d", "e")}
+    assert "(not held: 3 slices with fewer than 5 rows or no figure, 6 test rows in all)" in (
+        one(rows(197, slices=more), slice="source", min=0.9, confidence=None).reason
+    )
+    whole = {"source": ("a",) * 100 + ("b",) * 100}
+    assert "not held" not in one(rows(197, slices=whole), slice="source", min=0.9).reason
+
+
+@pytest.mark.parametrize(
+    ("slices", "lacks"),
+    [
+        ({}, "by source the test rows are all one slice, or more than 200"),  # as the evaluation leaves it out
+        ({"source": tuple(str(number) for number in range(200))}, "no slice by source has 5 rows and a figure"),
+    ],
+)
+def test_a_gate_on_slices_that_are_none_refuses_and_says_why(slices: dict[str, tuple[str, ...]], lacks: str) -> None:
+    result = one(rows(197, slices=slices), slice="source", min=0.9)
+    assert (result.state, result.value) == ("failed", None)
+    assert result.reason == f"accuracy is missing ({lacks}): refused"
 
 
 def test_a_gate_against_a_champion_passes_while_there_is_none() -> None:
     result = one(rows(150), against="champion", min=0.0)
     assert (result.state, result.value) == ("passed", None)
     assert NO_CHAMPION in result.reason
+    itself = rows(150)._replace(champion=NOBODY.model_copy(update={"version": "3"}))
+    again = one(itself, against="champion", min=0.0)
+    assert (again.state, again.value) == ("passed", None)
+    assert again.reason == f"accuracy of tuned minus champion: {ITSELF}"
 
 
 def test_a_gate_against_a_champion_holds_once_there_is_one() -> None:
@@ -346,6 +372,29 @@ def test_probes_are_no_test_rows_and_no_more_of_them_can_be_asked_than_there_are
     assert re.search(rf"about \d+ probes would settle it, of {there}: raise evaluation\.max_probes$", some.reason)
     (at_the_bound,) = decide(probed("over_refusal", 10, 20), (Gate(metric="over_refusal", max=0.5),))
     assert at_the_bound.settle == "it stands at the bound: no number of probes settles it"
+
+
+def gap(test: float, validation: float, of: int) -> Evidence:
+    """The tuned arm's nats a token on so many test rows, and a quarter as many validation rows."""
+    sides = [
+        mean_of([mean * (1 + (n % 5 - 2) / 4) for n in range(many)])
+        for mean, many in ((test, of), (validation, of // 4))
+    ]
+    sampled = Sampled("tuned", "overfitting_gap", BOTH_SIDES, gap_of(*sides))
+    found = evaluation(overfitting_gap=(None, total(sampled.statistic)))
+    groups = tuple(range(of))  # of the test rows alone
+    return Evidence(found, NOBODY, CLEAN, PEOPLE, {("tuned", "overfitting_gap"): sampled}, {}, groups, 5)
+
+
+def test_the_overfitting_gap_knows_the_noise_of_both_sides() -> None:
+    gate = Gate(metric="overfitting_gap", max=0.1)
+    (passed,), (failed,), (open_,) = (decide(gap(nats, 0.5, 200), (gate,)) for nats in (0.5, 1.0, 0.63))
+    assert [result.state for result in (passed, failed, open_)] == ["passed", "failed", "inconclusive"]
+    assert (passed.low or 0) < 0 < (passed.high or 0) < 0.1
+    assert open_.rows_needed is None
+    assert re.search(r"about \d+\.\d times as many validation and test rows would settle it$", open_.reason)
+    (lost,) = decide(gap(0.5, 0.5, 200)._replace(sampled={}), (gate,))
+    assert lost.reason == "overfitting_gap is missing: refused"
 
 
 def words(mean: float) -> Evidence:

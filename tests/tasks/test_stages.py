@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ import pytest
 
 from conf.load import load_recipe
 from conf.schema import Recipe
-from conf.settings import PROJECT
+from conf.settings import PROJECT, settings
 from tasks import stages
-from tasks.results import RawData
+from tasks.artifacts import Store
+from tasks.register.champion import Standing
+from tasks.results import Adapter, Artifact, RawData
 from tasks.stages import RAW_SECONDS, STAGES, source_digest
+from tests.builders import make_split
 
 RECIPE = """
 name: raw
@@ -72,6 +77,81 @@ def test_a_comment_is_no_change_of_a_module_and_a_statement_is(tmp_path: Path, m
 def test_every_module_and_library_of_the_table_exists() -> None:
     for name in STAGES:
         assert len(stages._key(name, (), None)) == 64
+
+
+# Where results lie and what they look like, errors, progress: they decide no figure.
+PLUMBING = {
+    "tasks.artifacts",
+    "tasks.errors",
+    "tasks.memory",
+    "tasks.network",
+    "tasks.people.results",
+    "tasks.progress",
+    "tasks.results",
+}
+# What a module of the key takes from others, though the stage does not run it.
+NOT_RUN = {
+    "evaluate": {"tasks.scrub.synthetic"},  # for the search for memorised values, which is nobody's stage
+    "champion": {"tasks.scrub.synthetic"},
+    "judge": {"tasks.check.rules"},  # the language of a row was settled when it was evaluated
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name not in ("record", "register")])
+def test_what_a_stage_imports_is_part_of_its_key(name: str) -> None:
+    """Of those that make a figure, a row or a verdict; what goes to MLflow is another matter."""
+    known = (*STAGES[name].modules, *PLUMBING, *NOT_RUN.get(name, ()))
+    missing = {
+        f"{file.relative_to(PROJECT)} imports {module}"
+        for own in STAGES[name].modules
+        for file in sources(own)
+        for module in imported(file)
+        if not any(f"{module}.".startswith(f"{part}.") for part in known)
+    }
+    assert missing == set()
+
+
+def sources(module: str) -> list[Path]:
+    """The files of a module or a package."""
+    place = PROJECT / module.replace(".", "/")
+    return sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Our modules that define what the file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("tasks"):
+            yield from (defining(str(node.module), alias.name) for alias in node.names)
+
+
+def defining(module: str, name: str) -> str:
+    """The module in which a name is made that this one may only pass on."""
+    place = PROJECT / module.replace(".", "/")
+    if (place / f"{name}.py").exists() or (place / name / "__init__.py").exists():
+        return f"{module}.{name}"
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        ours = isinstance(node, ast.ImportFrom) and str(node.module).startswith("tasks")
+        if ours and name in {alias.asname or alias.name for alias in node.names}:
+            return defining(str(node.module), name)
+    return module
+
+
+def test_a_candidate_that_is_the_champion_already_need_not_answer_again(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers, and it is told from a model that has no champion."""
+    file = Artifact(path="train/k/adapter_model.safetensors", sha256="ab" * 32, bytes=1)
+    figures = {"steps": 1, "best_step": 1, "train_tokens": 1, "train_loss": 1.0, "eval_loss": None}
+    adapter = Adapter(key="k", files=(file,), history=file, **figures)  # type: ignore[arg-type]
+    given, split = recipe(tmp_path, "Write to me"), make_split(Store.of(settings()))
+    champion = Standing("raw", "3", adapter.weights.sha256, "cd" * 32)
+    found = []
+    for standing in (champion, None):
+        monkeypatch.setattr(stages, "standing_champion", lambda *_, now=standing: now)
+        found.append(unwrapped(as_function(stages.evaluate_against)(split, adapter, given)))
+    assert [(one.version, one.answers) for one in found] == [("3", None), (None, None)]
+    assert found[0].key != found[1].key
 
 
 def test_raw_rows_go_as_soon_as_the_scrubbed_ones_stand(tmp_path: Path, home: Path) -> None:

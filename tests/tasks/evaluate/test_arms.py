@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from conf.schema import METRICS, PROBE_METRICS, Evaluation, Split
+from conf.schema import METRICS, PROBE_METRICS, TUNED_METRICS, Evaluation, Quantization, Split
 from tasks.artifacts import Store, Workspace
 from tasks.errors import DataError
 from tasks.evaluate import contestants
 from tasks.evaluate.arms import Champion, evaluate_arms, evaluate_champion, held_out_rows, label_set
-from tasks.evaluate.contestants import Ring
+from tasks.evaluate.contestants import Form, Ring
 from tasks.evaluate.generate import answer, inference
 from tasks.evaluate.measure import Held
 from tasks.evaluate.measured import read
@@ -73,7 +73,7 @@ def test_the_tuned_arm_knows_what_the_base_does_not(result: EvaluationResult) ->
 def test_both_arms_have_every_metric_that_the_schema_names(result: EvaluationResult) -> None:
     for arm in ("base", "tuned"):
         there = {metric.name for metric in result.metrics if metric.arm == arm}
-        assert there == set(METRICS["classification"])
+        assert there == {*METRICS["classification"], *(TUNED_METRICS if arm == "tuned" else ())}
 
 
 def test_every_test_row_is_predicted_by_both_arms_in_the_order_of_ids(made: Made, result: EvaluationResult) -> None:
@@ -174,6 +174,23 @@ def test_the_form_it_is_served_in_answers_too(made: Made, form: str) -> None:
     assert (result.value("base", "accuracy") or 0) < served
 
 
+@pytest.mark.parametrize("trained_in_4bit", [True, False])
+@pytest.mark.parametrize("form", ["merged", "merged_4bit"])
+def test_what_is_served_is_held_in_its_form_whatever_it_was_trained_in(
+    made: Made, form: Form, trained_in_4bit: bool
+) -> None:
+    from bitsandbytes.nn import Linear4bit
+
+    with made.store.writing("evaluate", f"held-{form}-{trained_in_4bit}") as workspace:
+        asked = asked_of(workspace, CLASSIFICATION)
+        panel = Panel(made.base, MODEL, PLAIN, Quantization(load_in_4bit=trained_in_4bit), asked)
+        served = panel.contestant(workspace.open_folder(made.adapter.files), made.adapter.weights.sha256, form)
+        with asked.ring.answering(served) as model:
+            names = {name for name, layer in model.named_modules() if isinstance(layer, Linear4bit)}
+            assert bool(names) == (form == "merged_4bit")
+            assert not [name for name, _ in model.named_modules() if "lora" in name]
+
+
 def test_answers_can_be_held_to_the_labels(made: Made) -> None:
     result = evaluate(made, "constrained", CLASSIFICATION.model_copy(update={"constrained": True}))
     assert result.value("base", "valid_label") == 1
@@ -183,21 +200,34 @@ def test_answers_can_be_held_to_the_labels(made: Made) -> None:
 def test_every_figure_is_made_of_its_rows(made: Made, result: EvaluationResult) -> None:
     sampled = {(one.arm, one.metric): one.statistic for one in read(made.store.open(result.statistics))}
     for metric in result.metrics:
-        if metric.name not in ("latency_seconds_per_row", "leakage", "overfitting_gap"):
+        if metric.name not in ("latency_seconds_per_row", "leakage"):
             statistic = sampled[metric.arm, metric.name]
-            assert statistic.rows.shape[0] == result.n_rows
+            beside = made.split.validation.n_rows if metric.name == "overfitting_gap" else 0
+            assert statistic.rows.shape[0] == result.n_rows + beside
             assert total(statistic) == pytest.approx(metric.value)
 
 
 def test_the_overfitting_gap_is_how_much_less_likely_test_tokens_are(made: Made, result: EvaluationResult) -> None:
-    assert result.value("tuned", "overfitting_gap") is None  # nothing was validated
-    validated = made.adapter.model_copy(update={"eval_loss": 0.25})
+    """Both sides by the token: were the validation rows the test rows, there would be no gap."""
+    same = made.split.model_copy(update={"test": made.split.validation})
     with made.store.writing("evaluate", "validated") as workspace:
         asked = asked_of(workspace, CLASSIFICATION)
-        found = evaluate_arms(made.split, made.base, validated, MODEL, PLAIN, QUANTIZATION, [], asked)
-    perplexity = found.value("tuned", "perplexity")
-    assert perplexity is not None
-    assert found.value("tuned", "overfitting_gap") == pytest.approx(np.log(perplexity) - 0.25)
+        found = evaluate_arms(same, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
+    assert found.value("tuned", "overfitting_gap") == pytest.approx(0, abs=1e-3)
+    test, validation = result.value("tuned", "perplexity"), found.value("tuned", "perplexity")
+    assert test is not None
+    assert validation is not None
+    assert result.value("tuned", "overfitting_gap") == pytest.approx(np.log(test) - np.log(validation), abs=1e-3)
+
+
+def test_one_validated_row_tells_no_overfitting_gap(made: Made) -> None:
+    (one, *_) = read_rows([made.store.open(made.split.validation.rows)])
+    with made.store.writing("split", "one-validated") as workspace:
+        (file,), _ = write_rows(workspace, [one], "validation")
+        made.store.commit(workspace, made.split, {})
+    split = made.split.model_copy(update={"validation": made.split.validation.model_copy(update={"rows": file})})
+    found = evaluate(made._replace(split=split), "one-validated")
+    assert found.value("tuned", "overfitting_gap") is None
 
 
 def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +243,21 @@ def test_one_base_is_loaded_for_all_arms(made: Made, monkeypatch: pytest.MonkeyP
         asked = asked_of(workspace, section)  # batches of another size: no answer is known
         evaluate_arms(made.split, made.base, made.adapter, MODEL, PLAIN, QUANTIZATION, [], asked)
         folder = workspace.open_folder(made.adapter.files)
-        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        licensed = MODEL.model_copy(update={"license": "Apache-2.0"})  # which its own recipe states
+        champion = Champion("m", "4", "a" * 64, folder, made.base, licensed, PLAIN, QUANTIZATION, 8, ())
         evaluate_champion(made.split, "m", champion, asked)
     assert len(loads) == 1
+
+
+def test_an_adapter_that_became_champion_is_not_asked_again_though_its_recipe_states_a_licence(made: Made) -> None:
+    heard = Heard()
+    evaluate(made, "before", CLASSIFICATION)
+    with made.store.writing("champion", "licensed") as workspace, listening(heard):
+        folder, digest = workspace.open_folder(made.adapter.files), made.adapter.weights.sha256
+        licensed = MODEL.model_copy(update={"license": "Apache-2.0"})
+        champion = Champion("m", "5", digest, folder, made.base, licensed, PLAIN, QUANTIZATION, 8, ())
+        evaluate_champion(made.split, "m", champion, asked_of(workspace, CLASSIFICATION))
+    assert not [event for event in heard.told if event[4] == "champion"]
 
 
 def test_each_row_has_its_slices(made: Made, result: EvaluationResult) -> None:
@@ -255,20 +297,25 @@ def test_base_and_tuned_are_asked_what_has_nothing_to_do_with_the_task(made: Mad
 def test_the_champion_answers_the_same_rows(made: Made, result: EvaluationResult) -> None:
     with made.store.writing("champion", "c") as workspace:
         folder = workspace.open_folder(made.adapter.files)
-        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 8, ())
+        champion = Champion("m", "4", "a" * 64, folder, made.base, MODEL, PLAIN, QUANTIZATION, 9, ())
         found = evaluate_champion(made.split, "m", champion, asked_of(workspace, CLASSIFICATION))
         made.store.commit(workspace, found, {})
     assert found.version == "4"
     assert found.answers is not None
     assert found.answers.value("champion", "accuracy") == result.value("tuned", "accuracy")
+    (length,) = (s for s in read(made.store.open(found.answers.statistics)) if s.metric == "generated_tokens_per_row")
+    assert length.statistic.ends == (0, 9)  # its own limit, which is not the recipe's
     rows = pq.read_table(made.store.open(found.answers.predictions)).to_pylist()
     assert [row["champion"] for row in rows] == [row["tuned"] for row in predictions(made, result)]
 
 
 def test_without_a_champion_nobody_answers(made: Made) -> None:
     with made.store.writing("champion", "none") as workspace:
-        found = evaluate_champion(made.split, "m", None, asked_of(workspace, CLASSIFICATION))
+        asked = asked_of(workspace, CLASSIFICATION)
+        found = evaluate_champion(made.split, "m", None, asked)
+        itself = evaluate_champion(made.split, "m", None, asked, "3")
     assert (found.version, found.answers) == (None, None)
+    assert (itself.version, itself.answers) == ("3", None)
 
 
 def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: Made, result: EvaluationResult) -> None:
@@ -277,7 +324,8 @@ def test_the_report_holds_scores_and_the_closed_set_but_no_text_of_a_row(made: M
     assert report["labels"] == sorted(ANSWERS)
     assert report["n_rows"] == result.n_rows
     for arm in ("base", "tuned"):
-        assert report["arms"][arm]["metrics"] == {m.name: m.value for m in result.metrics if m.arm == arm}
+        of_its_rows = {m.name: m.value for m in result.metrics if m.arm == arm and m.name not in TUNED_METRICS}
+        assert report["arms"][arm]["metrics"] == of_its_rows
         assert sum(map(sum, report["arms"][arm]["confusion"]["matrix"])) == result.n_rows
         assert set(report["arms"][arm]["per_class"]) == set(ANSWERS)
     for row in predictions(made, result):

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -183,6 +184,19 @@ def test_a_kill_in_the_midst_of_writing_loses_nothing_that_was_told_and_leaves_n
     assert {len(batch) for batch in batches[told + 1 :]} <= {0, 100}
     with closing(sqlite3.connect(folder / f"{ENGINE[:32]}.sqlite")) as file:
         assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_what_is_in_use_stays_however_much_there_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_OF_OTHER_ENGINES", 2)
+    for number in range(6):
+        with closing(AnswerCache(folder, str(number) * 64)) as cache:
+            cache.add({b"row": kept(number)})
+    day = 24 * 3600
+    for number, days in enumerate((40, 29, 31)):
+        used = time.time() - days * day
+        os.utime(folder / f"{str(number) * 32}.sqlite", (used, used))
+    with closing(AnswerCache(folder, ENGINE)):
+        assert {file.name[:2] for file in folder.glob("*.sqlite")} == {"11", "33", "44", "55", "ee"}
 
 
 def test_of_the_files_of_other_engines_the_newest_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,3 +46,17 @@ def test_a_second_look_counts_answers_whose_share_has_ends_however_many_values_s
     assert scale(scores.statistics["second_look"]) == (0.0, 1000.0)
     low, high = noise_of(scores.statistics["second_look"]).interval(0.95)
     assert (low, high) == pytest.approx((2.5, 445.0), abs=15)  # one of ten, by Clopper and Pearson
+
+
+@pytest.mark.parametrize(("limit", "most"), [(None, 16.0), (40, 40.0)])  # the recipe's, or that of the champion
+def test_answers_that_are_all_of_one_length_say_how_sure_that_is(limit: int | None, most: float) -> None:
+    answers = Answers([[1, 2]] * 100, [True] * 100, [0.1] * 100, [1] * 100, 1.0)
+    section = Evaluation(task="chat", max_new_tokens=16)
+    asked = Asked(section, (), (), Path(), "engine", Ring(1), None)  # type: ignore[arg-type]
+    scores = measure(Held(make_rows(100), ()), ["yes sir"] * 100, answers, asked, limit).scores
+    length = scores.statistics["generated_tokens_per_row"]
+    assert (scores.metrics["generated_tokens_per_row"], scale(length)) == (3.0, (0.0, most))
+    noise = noise_of(length)
+    assert not noise.is_unknown
+    assert noise.against_max(8)[0] < 0.05
+    assert noise.against_max(3.01)[0] > 0.05  # a hundred rows prove no such thing

@@ -8,7 +8,7 @@ from scipy.stats import beta, binomtest
 
 from tasks.evaluate.metrics import score
 from tasks.evaluate.noise import RESAMPLES, Noise, holm, noise_of
-from tasks.evaluate.statistics import Kind, Statistic, classes_of, mean_of, share_of
+from tasks.evaluate.statistics import Kind, Statistic, classes_of, gap_of, mean_of, share_of
 
 TOLERANCE = 4 / np.sqrt(RESAMPLES)  # of a quantile in ranks: four standard errors
 
@@ -288,3 +288,26 @@ def test_groups_of_some_rows_alone_are_those_of_these_rows() -> None:
     alone = noise_of(statistic, rows=[0, 1], groups=[5, 6, 5, 6])
     assert alone.n_rows == 2
     assert alone.yes_or_no
+
+
+def test_the_interval_of_a_gap_is_as_wide_as_that_of_two_samples() -> None:
+    from scipy.stats import ttest_ind
+
+    generator = np.random.default_rng(5)
+    one, two = generator.normal(1.0, 0.5, 160), generator.normal(0.8, 1.0, 60)
+    low, high = noise_of(gap_of(mean_of(one), mean_of(two))).interval(0.95)
+    welch = ttest_ind(one, two, equal_var=False).confidence_interval(0.95)
+    assert (low, high) == pytest.approx((welch.low, welch.high), abs=0.1 * (welch.high - welch.low))
+
+
+def test_a_gap_that_is_none_is_taken_for_one_no_more_often_than_asked() -> None:
+    """Nats of tokens, 40 validation and 80 test rows alike: a claim of a gap may be wrong once in twenty."""
+    generator = np.random.default_rng(6)
+
+    def side(count: int) -> Statistic:
+        tokens = generator.integers(1, 6, count)
+        return mean_of(generator.gamma(0.5 * tokens, 1.0), tokens)
+
+    noises = [noise_of(gap_of(side(80), side(40))) for _ in range(200)]
+    for claims in ([noise.against_min(0)[0] for noise in noises], [noise.against_max(0)[0] for noise in noises]):
+        assert sum(p <= 0.05 for p in claims) <= 10 + 3 * np.sqrt(10)

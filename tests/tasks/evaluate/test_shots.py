@@ -95,6 +95,22 @@ def test_equal_seeds_choose_equally_whatever_the_order_of_the_rows_and_others_ot
     assert len({tuple(one["id"] for one in choose_shots(rows, 6, seed)) for seed in range(10)}) > 5
 
 
+def test_a_row_more_changes_few_examples_and_a_label_more_no_order_of_the_others() -> None:
+    rows = make_rows(400)
+    known = [choose_shots(rows[:399], 8, seed) for seed in range(20)]
+    grown = [choose_shots(rows, 8, seed) for seed in range(20)]
+    ids = [
+        ({one["id"] for one in before}, {one["id"] for one in after})
+        for before, after in zip(known, grown, strict=True)
+    ]
+    assert sum(len(before - after) for before, after in ids) <= 8  # of 160: a row more of a hundred draws no others
+    more = [row(f"another {number}", "x", "another label") for number in range(40)]
+    for seed in range(20):
+        with_more = [one["id"] for one in choose_shots([*rows, *more], 10, seed) if one["label"] != "another label"]
+        without = [one["id"] for one in choose_shots(rows, 10, seed)]
+        assert with_more == without[: len(with_more)]
+
+
 def test_rows_without_a_label_and_rows_that_come_twice_serve_too() -> None:
     rows = [row(f"question {number}", "a") for number in range(5)]
     assert len({one["id"] for one in choose_shots([*rows, *rows], 10, seed=0)}) == 5

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.evaluate import metrics, statistics
-from tasks.evaluate.statistics import Floats, Statistic, extremes, figure, mean_of, resampled, total
+from tasks.evaluate.statistics import Floats, Statistic, extremes, figure, gap_of, mean_of, resampled, total
 
 LABELS = ("a", "b", "c", "d")
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "ran.", "Ünïcode", "42,5")
@@ -171,3 +171,10 @@ def test_a_field_of_free_texts_takes_room_by_its_rows_not_by_its_classes() -> No
     assert rows.shape == (3000, 9000)
     assert rows.nnz == 3 * 3000
     assert scores.metrics["field_macro_f1"] == 1.0
+
+
+def test_a_gap_is_one_mean_less_the_other_each_by_its_own_weights() -> None:
+    gap = gap_of(mean_of([3.0, 5.0, 0.0], [1, 1, 2]), mean_of([6.0], [4]))
+    assert gap.rows.shape == (4, 4)
+    assert total(gap) == 8 / 4 - 6 / 4
+    assert math.isnan(of_part(gap, [0, 1, 2]))  # of one side alone there is none

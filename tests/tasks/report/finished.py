@@ -19,10 +19,10 @@ from tasks.artifacts import Store, Workspace
 from tasks.evaluate import arms, metrics, probes
 from tasks.evaluate.contestants import Ring
 from tasks.evaluate.measure import ArmResult, Held
-from tasks.evaluate.measured import Sampled
+from tasks.evaluate.measured import BOTH_SIDES, Sampled
 from tasks.evaluate.others import Other, metrics_of
 from tasks.evaluate.panel import Asked
-from tasks.evaluate.statistics import Statistic, mean_of, share_of, total
+from tasks.evaluate.statistics import Statistic, gap_of, mean_of, share_of, total
 from tasks.judge import judge
 from tasks.people.results import Figure, People, Showstopper
 from tasks.report import ReportFacts, gather, write_report
@@ -398,6 +398,7 @@ def _evaluated(
     held = Held(rows, tuple(labels))
     names = ["base", *(["prompted"] if champion else []), "tuned", *(["served"] if champion else [])]
     sampled, failed = _off_task(chance)
+    sampled.append(_gap())
     leaks = [{"test": rows[i]["id"], "train": f"{i:064x}", "similarity": 0.97} for i in range(2)]
     evidence = {
         "leaks": leaks if state == "failed" else [],
@@ -407,7 +408,6 @@ def _evaluated(
     }
     more = [
         Metric(arm="data", name="leakage", value=(2 if state == "failed" else 0) / len(rows)),
-        Metric(arm="tuned", name="overfitting_gap", value=0.021),
         *(Metric.model_validate({"arm": s.arm, "name": s.metric, "value": total(s.statistic)}) for s in sampled),
         *metrics_of(OTHERS if champion else ()),
     ]
@@ -467,6 +467,12 @@ def _result(chance: random.Random, held: Held, arm: str, asked: Asked) -> ArmRes
         None if right else kind or "wrong_content" for right, (_, kind) in zip(scores.correct, said, strict=True)
     ]
     return ArmResult(texts, scores._replace(metrics=figures, statistics=statistics), failures)
+
+
+def _gap() -> Sampled:
+    """The tuned arm's nats a token, 0.021 more on test rows than on validation rows."""
+    test, validation = (mean_of([mean + 0.1 * (n % 5 - 2) for n in range(100)]) for mean in (0.164, 0.143))
+    return Sampled("tuned", "overfitting_gap", BOTH_SIDES, gap_of(test, validation))
 
 
 def _off_task(chance: random.Random) -> tuple[list[Sampled], dict[str, Any]]:
