@@ -44,3 +44,9 @@ def test_only_what_was_to_be_gone_is_looked_for() -> None:
 
 def test_a_value_that_a_model_says_in_every_answer_counts_each_time() -> None:
     assert look_again(["jo@example.org"] * 5, ALL) == {"EMAIL_ADDRESS": 5}
+
+
+def test_a_text_that_is_too_long_for_the_model_is_read_in_parts() -> None:
+    text = ("x" * 4_000 + "\n") * 255 + "Yesterday Margaret Whitfield called again about the bill."
+    assert len(text) > 1_000_000
+    assert look_again([text], ALL) == {"PERSON": 1}
