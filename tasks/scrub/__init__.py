@@ -141,7 +141,7 @@ def scrub_rows(
         scrubbing = _RowScrubber(pii, store.cache, index, tally)
         blocks = map(scrubbing.looked_up, gathered(in_blocks(read_tables(files)), _ROWS_AT_ONCE))
         chunks = ((some, scrubbing.texts(some)) for some in blocks)
-        looked = looked_at(chunks, raw.n_rows, pii, cache, processes=processes, spread=spread)
+        looked = looked_at(chunks, pii, cache, processes=processes, spread=spread)
         rows, n_rows = write_tables(workspace, scrubbing.scrubbed(looked, raw.n_rows))
         index.remember(rows)
     rejected, n_rejected, reasons = write_rejected(workspace, tally.rejected)

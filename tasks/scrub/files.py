@@ -90,7 +90,7 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
                 (some, [text for record in some for text in _seen(record)])
                 for some in in_chunks(records, _ROWS_AT_ONCE)
             )
-            for some, found in looked_at(chunks, total, policy, found_before, processes=processes):
+            for some, found in looked_at(chunks, policy, found_before, processes=processes):
                 output.write([new for record in some if (new := work.scrub(record, found)) is not None])
                 stats.rows += len(some)
                 report(stats.rows, total, "rows")
