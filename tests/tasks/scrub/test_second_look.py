@@ -27,7 +27,7 @@ def test_a_value_that_scrubbing_left_is_counted(text: str, entity: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "<PERSON> called <PERSON_1> from <PHONE_NUMBER>, see <EMAIL_ADDRESS_3f9a1c>",
+        "<PERSON> called <PERSON_1> from <PHONE_NUMBER>, see <EMAIL_ADDRESS_3f9a1c07b2d4>",
         "order 48213, 12.50 euros, version 4.11.2, 30 GB",
         "The Router Was Replaced And The Line Is Fine",
         "4111 1111 1111 1112 has a wrong check digit",
