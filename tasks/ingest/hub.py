@@ -8,7 +8,7 @@ from typing import Any
 
 from conf.schema import Dataset
 from tasks.errors import DataError
-from tasks.ingest.places import Hub, first_line, unreadable
+from tasks.ingest.places import Hub, unreadable
 from tasks.network import is_network
 
 
@@ -24,7 +24,7 @@ def from_huggingface(
     except Exception as error:  # a builder raises what its format's library raises
         if is_network(error):
             raise _unreachable(dataset) from error
-        raise unreadable(dataset.path, error) from error
+        raise unreadable(dataset.path, error) from None  # its text may hold a cell, and a log shows causes
 
 
 def _load_huggingface(dataset: Dataset, place: Path | Hub, temporary: Path) -> Any:
@@ -45,7 +45,10 @@ def _load_huggingface(dataset: Dataset, place: Path | Hub, temporary: Path) -> A
     except Exception as error:  # datasets, the hub's client and httpx each raise their own
         if isinstance(place, Hub) and is_network(error):
             raise _unreachable(dataset) from error
-        raise DataError(f"{dataset.path}: cannot be loaded: {first_line(error)}") from error
+        raise DataError(
+            f"{dataset.path}: cannot be loaded ({type(error).__name__}); check datasets.name, split and revision, and "
+            "that its files are whole"
+        ) from None  # as above: it may have read some rows
 
 
 def _pick_split(dataset: Dataset, loaded: Any) -> Any:

@@ -40,7 +40,7 @@ def records_of(dataset: Dataset, source: Fetched, temporary: Path) -> Iterator[N
         with _uncompressed(place) as stream:
             yield from (_from_jsonl if dataset.type == "jsonl" else _from_csv)(stream, dataset.path)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, pa.ArrowException) as error:
-        raise unreadable(str(place), error) from error
+        raise unreadable(str(place), error) from None  # its text may hold a cell, and a log shows causes
 
 
 def _uncompressed(path: Path) -> BinaryIO:

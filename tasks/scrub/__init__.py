@@ -40,7 +40,6 @@ from tasks.scrub.blocks import CHANGED, BlockIndex, Counts, Past, gathered, in_b
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.look import Spans, Spread, engine_digest, look_at, looked_at
 from tasks.scrub.pseudonyms import KEYED, PLACEHOLDER, Numbering, read_or_make_key
-from tasks.scrub.spans import Found
 
 if TYPE_CHECKING:
     from tasks.scrub.operators import Scrubbed
@@ -141,7 +140,7 @@ def scrub_rows(
         scrubbing = _RowScrubber(pii, store.cache, index, tally)
         blocks = map(scrubbing.looked_up, gathered(in_blocks(read_tables(files)), _ROWS_AT_ONCE))
         chunks = ((some, scrubbing.texts(some)) for some in blocks)
-        looked = looked_at(chunks, raw.n_rows, pii, cache, processes=processes, spread=spread)
+        looked = looked_at(chunks, pii, cache, processes=processes, spread=spread)
         rows, n_rows = write_tables(workspace, scrubbing.scrubbed(looked, raw.n_rows))
         index.remember(rows)
     rejected, n_rejected, reasons = write_rejected(workspace, tally.rejected)
@@ -158,7 +157,7 @@ def scrub_rows(
         reasons=reasons,
         entities=tuple(Count(name=name, count=count) for name, count in sorted(tally.entities.items())),
         rows_with_entities=tally.rows_with_entities,
-        canaries=_canaries(scrubbing.before.texts, pii),
+        canaries=_canaries(scrubbing, pii),
         second_look=_second_look(scrubbing.after.texts, pii),
         n_looked_at=len(scrubbing.after.texts),
     )
@@ -176,7 +175,7 @@ def key_of(cache: Path) -> bytes:
 
 @dataclass
 class _Sample:
-    """The texts of so many rows: those with the lowest ids, which are hashes, so that the choice favours nothing."""
+    """A text of each of so many rows: those with the lowest ids, which are hashes, so that nothing is favoured."""
 
     size: int
     text_of: Callable[[Row], str]
@@ -200,18 +199,13 @@ class _Sample:
         return [text for _, text in sorted(self._kept)[: self.size]]
 
 
-def _canaries(texts: list[str], pii: Pii) -> tuple[Recall, ...]:
-    """How many of the values planted into copies of the texts are taken out, by what scrubbed the rows."""
+def _canaries(scrubbing: _RowScrubber, pii: Pii) -> tuple[Recall, ...]:
+    """How many of the values planted into copies of the rows' texts are taken out, by what scrubbed the rows."""
     from tasks.scrub.canaries import plant, recall
 
     kept = {entity for entity, operator in pii.entities.items() if operator == "keep"}
-
-    def taken_out(texts: Sequence[str]) -> list[list[Found]]:
-        # what is found under a name that is kept can still be read
-        return [[span for span in found if span.entity not in kept] for found in look_at(texts, policy=pii)]
-
-    planted = plant(texts, pii.entities.keys() - kept, seed=0)
-    return recall(planted, taken_out) if any(text.spans for text in planted) else ()
+    planted = plant(scrubbing.before.texts, pii.entities.keys() - kept, seed=0)
+    return recall(planted, scrubbing.taken_out) if any(text.spans for text in planted) else ()
 
 
 def _second_look(texts: list[str], pii: Pii) -> tuple[Count, ...]:
@@ -246,7 +240,7 @@ class _RowScrubber:
         self._scrubbed: dict[str, Scrubbed] = {}
         self._of_group: dict[str, Numbering] = {}
         self._tally = tally
-        self.before, self.after = _Sample(pii.canaries, self._text_of), _Sample(pii.second_look, self._text_of)
+        self.before, self.after = _Sample(pii.canaries, self._one_of), _Sample(pii.second_look, self._text_of)
 
     def looked_up(self, tables: Sequence[pa.Table]) -> list[_Block]:
         """The blocks, with what an earlier run made of them."""
@@ -320,6 +314,17 @@ class _RowScrubber:
 
     def _text_of(self, row: Row) -> str:
         return "\n".join(self._contents(row))
+
+    def _one_of(self, row: Row) -> str:
+        """One of the texts, by the row's id, of those that may hold a value."""
+        texts = [text for text in self._contents(row) if pieces.read(text).pieces]
+        return texts[int(row["id"][-8:], 16) % len(texts)] if texts else ""
+
+    def taken_out(self, contents: Sequence[pieces.Content]) -> list[tuple[tuple[int, int], ...]]:
+        """From where to where something else stands in each text, after what is done with the texts of rows."""
+        seen = list(dict.fromkeys(content.seen for content in contents))
+        found = dict(zip(seen, look_at(seen, policy=self._pii), strict=True))
+        return [self._scrub_text(content.raw, found, Numbering()).gone for content in contents]
 
     def _scrub_row(self, row: Row, found: Mapping[str, Spans]) -> tuple[Row, list[str], str | None]:
         """The row as it goes on, the entities in it, and why it does not go on."""

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -98,7 +98,15 @@ def all_or_nothing(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
 
 def _forget_the_oldest(folder: Path, current: Path) -> None:
     """Of files for other ways of looking the four newest stay."""
-    others: Iterable[Path] = (file for file in folder.glob("*.sqlite") if file != current)
-    for file in sorted(others, key=lambda file: file.stat().st_mtime, reverse=True)[_OF_OTHER_ENGINES:]:
+    others = [(changed, file) for file in folder.glob("*.sqlite") if file != current and (changed := _changed(file))]
+    for _, file in sorted(others, reverse=True)[_OF_OTHER_ENGINES:]:
         for suffix in ("", "-wal", "-shm"):
             file.with_name(file.name + suffix).unlink(missing_ok=True)
+
+
+def _changed(file: Path) -> float | None:
+    """When it was last used; None if another run has just removed it."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return None

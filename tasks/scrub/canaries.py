@@ -1,4 +1,4 @@
-"""Planted canaries: made-up identities in copies of real rows, looked at by the same code, to measure what is left.
+"""Planted canaries: made-up identities in copies of real rows' texts, scrubbed as rows are, to measure what is left.
 
 Never writes a planted text anywhere; what leaves here are counts by entity.
 """
@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from tasks.results import Recall
-from tasks.scrub.labelled import Labelled, Span
-from tasks.scrub.spans import Found
+from tasks.scrub.labelled import Span
+from tasks.scrub.pieces import Content, assemble, read
 from tasks.scrub.synthetic import FIELDS, Synthesizer
 
 # Around a value, as people write: with a word that says what it is, and without.
@@ -45,41 +46,60 @@ for _name, (_entity, _make) in FIELDS.items():
         _OF_ENTITY.setdefault(_entity, []).append(_name)
 
 
-def plant(texts: Sequence[str], entities: Iterable[str], seed: int) -> list[Labelled]:
+class Planted(NamedTuple):
+    """A text with made-up values in it, and where they stand in what is looked at of it."""
+
+    content: Content
+    spans: tuple[Span, ...]
+
+
+def plant(texts: Sequence[str], entities: Iterable[str], seed: int) -> list[Planted]:
     """A copy of each text with two values in it, every entity in turn; the values trained no model of ours.
 
-    Entities that no made-up value stands for are left out.
+    In a JSON text they stand in one of its values, and it stays JSON; where it has none to hold them, or a text is
+    empty, there are none. Entities that no made-up value stands for are left out.
     """
     rng, values = random.Random(seed), Synthesizer(seed, held_out=True)
     known = [entity for entity in sorted(entities) if entity in _CARRIERS and entity in _OF_ENTITY]
     planted = []
     for number, text in enumerate(texts):
-        made, spans = text, list[Span]()
-        for place in (0, 1) if known else ():
-            entity = known[(2 * number + place) % len(known)]
-            value = values.value(rng.choice(_OF_ENTITY[entity])).text
-            before, after = rng.choice(_CARRIERS[entity]).split("{}")
-            if rng.random() < 0.5:  # before all that stands there
-                shift = len(before) + len(value) + len(after) + 1
-                spans = [Span(s.start + shift, s.end + shift, s.entity) for s in spans]
-                spans.append(Span(len(before), len(before) + len(value), entity))
-                made = f"{before}{value}{after} {made}"
-            else:
-                start = len(made) + 1 + len(before)
-                spans.append(Span(start, start + len(value), entity))
-                made = f"{made} {before}{value}{after}"
-        planted.append(Labelled(made, tuple(sorted(spans)), "canary"))
+        content, spans = read(text), list[Span]()
+        if known and content.pieces:
+            parts = [content.seen[piece.seen_from : piece.seen_to] for piece in content.pieces]
+            which = rng.randrange(len(parts))
+            for place in (0, 1):
+                entity = known[(2 * number + place) % len(known)]
+                value = values.value(rng.choice(_OF_ENTITY[entity])).text
+                before, after = rng.choice(_CARRIERS[entity]).split("{}")
+                if rng.random() < 0.5:  # before all that stands there
+                    shift = len(before) + len(value) + len(after) + 1
+                    spans = [Span(s.start + shift, s.end + shift, s.entity) for s in spans]
+                    spans.append(Span(len(before), len(before) + len(value), entity))
+                    parts[which] = f"{before}{value}{after} {parts[which]}"
+                else:
+                    start = len(parts[which]) + 1 + len(before)
+                    spans.append(Span(start, start + len(value), entity))
+                    parts[which] = f"{parts[which]} {before}{value}{after}"
+            content = read(assemble(content, parts))
+            first = content.pieces[which].seen_from
+            spans = [Span(first + s.start, first + s.end, s.entity) for s in spans]
+        planted.append(Planted(content, tuple(sorted(spans))))
     return planted
 
 
 def recall(
-    planted: Sequence[Labelled], find: Callable[[Sequence[str]], Sequence[Sequence[Found]]]
+    planted: Sequence[Planted], scrub: Callable[[Sequence[Content]], Iterable[Iterable[tuple[int, int]]]]
 ) -> tuple[Recall, ...]:
-    """How many of the planted values are gone, by entity: of a value that is, no letter or digit can still be read."""
+    """How many of the planted values are gone, by entity: of a value that is, no letter or digit can still be read.
+
+    Args:
+        planted: as `plant` gives them.
+        scrub: from where to where something else stands now, in what is looked at of each text.
+    """
     total, gone = Counter[str](), Counter[str]()
-    for text, found in zip(planted, find([text.text for text in planted]), strict=True):
-        hidden = {place for span in found for place in range(span.start, span.end)}
-        for span in text.spans:
+    for (content, spans), places in zip(planted, scrub([text.content for text in planted]), strict=True):
+        hidden = {place for start, end in places for place in range(start, end)}
+        for span in spans:
             total[span.entity] += 1
-            gone[span.entity] += all(i in hidden for i in range(span.start, span.end) if text.text[i].isalnum())
+            gone[span.entity] += all(i in hidden for i in range(span.start, span.end) if content.seen[i].isalnum())
     return tuple(Recall(entity=entity, planted=total[entity], found=gone[entity]) for entity in sorted(total))

@@ -10,7 +10,6 @@ import importlib.util
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 from presidio_analyzer.predefined_recognizers.ner import HuggingFaceNerRecognizer
 
 from tasks.errors import ModelError, RecipeError
+from tasks.scrub.batches import in_batches
 from tasks.scrub.ner import ENTITIES
 from tasks.scrub.ner.tags import TAGGER, Decoder
 from tasks.scrub.recognizers import build_recognizers
 
-BATCH_TEXTS = 256
 BLANK = "blank"
 NER = Path(__file__).parent / "ner" / "model"
 
@@ -55,15 +54,16 @@ class LeanSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]  # Presidio is unty
             self.nlp[model["lang_code"]] = nlp
 
     def process_batch(self, texts: Sequence[str], language: str, **_: Any) -> Iterator[Any]:
-        """Texts and what was read in them, in order, BATCH_TEXTS at a time."""
+        """Texts and what was read in them, in order, a batch at a time."""
         nlp = self.nlp[language]
         if TAGGER not in nlp.pipe_names:
-            yield from super().process_batch(texts, language, batch_size=BATCH_TEXTS)
+            for batch in in_batches(texts):
+                yield from super().process_batch(batch, language, batch_size=len(batch))
             return
         tagger = nlp.get_pipe(TAGGER)
         decoder = Decoder(tagger.labels, self.asked)
-        remaining = iter(texts)
-        while docs := [nlp.make_doc(text) for text in islice(remaining, BATCH_TEXTS)]:
+        for batch in in_batches(texts):
+            docs = [nlp.make_doc(text) for text in batch]
             for doc, probabilities in zip(docs, tagger.model.predict(docs), strict=True):
                 yield doc.text, self._artifacts(doc, language, *decoder.entities_of(doc, probabilities))
 

@@ -90,7 +90,7 @@ def scrub_file(source: Path, target: Path, policy: PiiPolicy, cache: Path, *, sp
                 (some, [text for record in some for text in _seen(record)])
                 for some in in_chunks(records, _ROWS_AT_ONCE)
             )
-            for some, found in looked_at(chunks, total, policy, found_before, processes=processes):
+            for some, found in looked_at(chunks, policy, found_before, processes=processes):
                 output.write([new for record in some if (new := work.scrub(record, found)) is not None])
                 stats.rows += len(some)
                 report(stats.rows, total, "rows")
@@ -190,15 +190,16 @@ def _named(names: Iterable[str], change: Change) -> dict[str, str]:
 def _seen(record: Record) -> Iterator[str]:
     """The texts that are looked at in a record."""
     texts: list[str] = []
+    for number, (name, value) in enumerate(record.items(), 1):
 
-    def note(path: str | None, text: str) -> str:
-        if len(text) > MAX_CHARACTERS:
-            column = path.partition(".")[0] if path else "a name of a field"  # one further in may be personal
-            raise DataError(f"{column}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at")
-        texts.append(pieces.read(text).seen)
-        return text
+        def note(_path: str | None, text: str, number: int = number) -> str:
+            if len(text) > MAX_CHARACTERS:  # the column's name may be personal where a file has no header
+                raise DataError(
+                    f"column {number}: a text of {len(text):,} characters; at most {MAX_CHARACTERS:,} are looked at"
+                )
+            texts.append(pieces.read(text).seen)
+            return text
 
-    for name, value in record.items():
         _mapped(name, value, note)
     yield from texts
 
@@ -236,10 +237,11 @@ def _open(kind: str, source: Path, target: Path, *, spans: bool) -> tuple[int, I
 
 
 def _refuse_twins(source: Path, names: Iterable[str]) -> None:
-    """A row as a dict would hold one of them alone."""
-    twins = [name for name, times in Counter(names).items() if times > 1]
-    if twins:
-        raise DataError(f"{source}: two columns are named {twins[0]!r}: rename one")
+    """A row as a dict would hold one of them alone. By number: a file without a header begins with a row of data."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if (twin := first.setdefault(name, number)) != number:
+            raise DataError(f"{source}: columns {twin} and {number} have the same name: rename one")
 
 
 def _lines(path: Path) -> int:

@@ -42,7 +42,6 @@ _OF_OTHER_READERS = {"spacy": (), "transformers": ("torch", "tokenizers"), "glin
 # Starting a process takes as long as looking at so many texts.
 _WORTH_PROCESSES = 6_000
 _TEXTS_A_CALL = 2_000
-_MUCH = 1_000
 
 
 class Looked(Protocol):
@@ -162,7 +161,6 @@ def _quiet_worker() -> None:
 
 def looked_at(
     chunks: Iterable[tuple[T, Sequence[str]]],
-    total_texts: int,
     policy: PiiPolicy,
     cache: SpanCache,
     *,
@@ -173,10 +171,9 @@ def looked_at(
 
     Args:
         chunks: what the caller wants back, and its texts.
-        total_texts: about how many texts there are; below some thousand no process is started.
         policy: what to look for.
         cache: what was found before.
-        processes: at most so many on this machine.
+        processes: at most so many on this machine; none is started for some thousand new texts.
         spread: where to look instead, e.g. a cluster.
 
     Raises:
@@ -189,7 +186,7 @@ def looked_at(
         runs: Spread
         if spread is not None:
             runs = spread
-        elif processes > 1 and total_texts >= _WORTH_PROCESSES:
+        elif processes > 1:
             runs = _InProcesses(processes, stack)
         else:
             _finder(_asked(policy))  # what is wrong with the policy is said at once
@@ -250,20 +247,48 @@ def _finish(begun: _Begun, cache: SpanCache, pending: set[bytes]) -> dict[str, S
 
 
 class _InProcesses:
-    """In processes of this machine, which start with the first call that is long: grown data may need none."""
+    """In processes of this machine, which start once enough texts were asked for: few, or grown data, need none."""
 
     def __init__(self, processes: int, stack: ExitStack) -> None:
         self._processes, self._stack = processes, stack
         self._pool: ProcessPoolExecutor | None = None
+        self._asked = 0
+        self._waiting: list[_Later] = []
 
     def submit(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str]) -> Looked:
-        if self._pool is None and len(texts) < _MUCH:
-            return _Here().submit(look, texts)
-        if self._pool is None:
+        if self._pool is not None:
+            return self._pool.submit(look, texts)
+        self._asked += len(texts)
+        self._waiting = [call for call in self._waiting if call.is_open]
+        self._waiting.append(later := _Later(look, texts))
+        if self._asked >= _WORTH_PROCESSES:
             context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
             pool = ProcessPoolExecutor(self._processes, context, initializer=_quiet_worker)
             self._pool = self._stack.enter_context(pool)
-        return self._pool.submit(look, texts)
+            for call in self._waiting:
+                call.begin(self._pool)
+            self._waiting.clear()
+        return later
+
+
+class _Later:
+    """In a process if one is there by the time that the spans are needed, else in this one."""
+
+    def __init__(self, look: Callable[[Sequence[str]], list[Spans]], texts: Sequence[str]) -> None:
+        self._look, self._texts = look, texts
+        self._begun: Looked | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has looked or is looking."""
+        return self._begun is None
+
+    def begin(self, runs: Spread) -> Looked:
+        self._begun = runs.submit(self._look, self._texts)
+        return self._begun
+
+    def result(self) -> list[Spans]:
+        return (self._begun or self.begin(_Here())).result()
 
 
 class _Here:

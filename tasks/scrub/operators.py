@@ -48,11 +48,16 @@ _FIELDS = {
 
 
 class Scrubbed(NamedTuple):
-    """A text after scrubbing, the entities found in it (one name a find), and the entity that drops its row."""
+    """A text after scrubbing, the entities found in it (one name a find), and the entity that drops its row.
+
+    Attributes:
+        gone: from where to where something else stands now, in what was looked at of the text.
+    """
 
     text: str
     entities: tuple[str, ...]
     drops: str | None
+    gone: tuple[tuple[int, int], ...] = ()
 
 
 class Pseudonym(Operator):  # type: ignore[misc]  # Presidio is untyped
@@ -90,7 +95,7 @@ class Surrogate(Pseudonym):
 
 
 class KeyedHash(Pseudonym):
-    """`<PERSON_3f9a1c>`: 24 bits of an HMAC over the entity and the value."""
+    """`<PERSON_3f9a1c07b2d4>`: 48 bits of an HMAC over the entity and the value."""
 
     def operate(self, text: str = "", params: Mapping[str, Any] | None = None) -> str:
         """The value's pseudonym."""
@@ -148,6 +153,11 @@ class Replacer:
             assemble(content, [piece.text for piece in done]),
             tuple(entity for piece in done for entity in piece.entities),
             next((piece.drops for piece in done if piece.drops), None),
+            tuple(
+                (piece.seen_from + start, piece.seen_from + end)
+                for piece, scrubbed in zip(content.pieces, done, strict=True)
+                for start, end in scrubbed.gone
+            ),
         )
 
     def replace(self, text: str, found: Sequence[Found], numbering: Numbering) -> Scrubbed:
@@ -159,8 +169,9 @@ class Replacer:
         entities = tuple(sorted(span.entity for span in found))
         if not going:
             return Scrubbed(text, entities, drops)
+        gone = tuple((span.start, span.end) for span in going)
         if all(self._operators.get(span.entity, "replace") in {"replace", "drop_row"} for span in going):
-            return Scrubbed(_with_placeholders(text, going), entities, drops)
+            return Scrubbed(_with_placeholders(text, going), entities, drops, gone)
         given = {"key": self._key, "numbering": numbering}
         for span in going:  # in order of appearance; the engine works from the end of the text
             if self._key is not None and self._operators.get(span.entity) == "pseudonym":
@@ -169,7 +180,7 @@ class Replacer:
         results = [RecognizerResult(span.entity, span.start, span.end, span.score) for span in going]
         # the spans do not overlap any more, and two values side by side stay two
         outcome = self._engine.anonymize(text, results, configured, merge_entities_with_spaces=False)
-        return Scrubbed(outcome.text, entities, drops)
+        return Scrubbed(outcome.text, entities, drops, gone)
 
     def _named(self, entity: str) -> str:
         operator = self._operators.get(entity, "replace")

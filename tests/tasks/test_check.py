@@ -110,7 +110,7 @@ def test_a_text_with_a_control_token_is_rejected(token: str) -> None:
 
 
 def test_a_question_of_placeholders_alone_is_empty() -> None:
-    assert dropped([row("<PERSON_3f9a1c> <EMAIL_ADDRESS>"), row("Where is <PERSON>?")]) == [(1, "empty_prompt")]
+    assert dropped([row("<PERSON_3f9a1c07b2d4> <EMAIL_ADDRESS>"), row("Where is <PERSON>?")]) == [(1, "empty_prompt")]
 
 
 def test_a_system_message_does_not_fill_an_empty_question() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import gzip
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -253,8 +256,47 @@ def test_the_configuration_of_a_dataset_is_the_one_that_the_recipe_names(tmp_pat
     reader.write("set/README.md", f"---\nconfigs:\n{configs}---\n")
     rows = reader.read(Dataset(path="set", type="huggingface", name="south", split="train"))
     assert [row["messages"][0]["content"] for row in rows] == ["from the south"]
-    with pytest.raises(DataError, match=r"set: cannot be loaded: Config name is missing"):
+    with pytest.raises(DataError, match=r"set: cannot be loaded \(ValueError\); check datasets\.name, split"):
         reader.read(Dataset(path="set", type="huggingface", split="train"))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # datasets leaves its file open
+@pytest.mark.parametrize("dtype", ["int64", "binary_of_no_kind"])
+def test_a_dataset_that_cannot_be_read_is_told_without_a_cell(
+    reader: Reader, caplog: pytest.LogCaptureFixture, dtype: str
+) -> None:
+    (reader.folder / "set").mkdir()
+    reader.write("set/train.csv", "text,answer\n1,2\njo@example.org,3\n")
+    features = f"  features:\n  - name: text\n    dtype: {dtype}\n  - name: answer\n    dtype: string\n"
+    reader.write("set/README.md", f"---\ndataset_info:\n{features}---\n")
+    with pytest.raises(DataError, match=r"set: cannot be (read|loaded) \(\w+\); check") as error:
+        reader.read(Dataset(path="set", type="huggingface", split="train"))
+    assert_holds_no_cell(error.value, caplog)
+    caplog.clear()
+    del error
+    gc.collect()  # so that the warning comes here
+
+
+def test_a_parquet_file_that_ends_within_is_told_without_a_cell(
+    reader: Reader, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = reader.folder / "rows.parquet"
+    pq.write_table(pa.table({"text": ["jo@example.org"] * 3, "answer": ["a"] * 3}), file, compression="none")
+    content = bytearray(file.read_bytes())
+    content[4:40] = b"jo@example.org".ljust(36)
+    file.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"rows\.parquet: cannot be read") as error:
+        reader.read(Dataset(path="rows.parquet", type="parquet"))
+    assert_holds_no_cell(error.value, caplog)
+
+
+def assert_holds_no_cell(error: DataError, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither what is told nor what a log makes of it, causes and all, and nothing was raised from another."""
+    logging.getLogger("prefect.flow_runs").error("failed", exc_info=error)
+    told = "".join(traceback.format_exception(error))
+    assert "failed" in caplog.text
+    assert "example" not in str(error) + told + caplog.text
+    assert (error.__cause__, error.__suppress_context__) == (None, True)
 
 
 def test_a_folder_of_files_is_read_as_a_dataset_and_leaves_no_copy(tmp_path: Path) -> None:

@@ -11,9 +11,20 @@ from typing import Any
 
 from tasks.scrub.recognizers.rules import Rule, RuleRecognizer
 
-# No digit, letter, or sign of money, fraction or place before; the same after.
-_B = r"(?<![\w£$€¥.,/+-])"
-_E = r"(?![\w%]|[.,-]?\d)"
+# No digit, letter, or sign of money, fraction or place before; the same after. A comma may stand on either side, as it
+# does between the cells of a CSV line, but for one that parts thousands (`1,234`).
+_NOT_WITHIN = r"(?<![\w£$€¥./+-])"
+_NO_THOUSANDS = r"(?!(?<=\d,)\d{3}(?!\d))"
+_B = _NOT_WITHIN + _NO_THOUSANDS
+_E = r"(?![\w%]|[.-]?\d)(?:(?<=\d{4})|(?!,\d{3}(?!\d)))"
+# What might be an amount: with no decimals after a comma, unless one before tells that it is a cell of its own.
+_NO_DECIMALS = r"(?!,\d{1,3}(?![\d,]|\.\d))"
+
+
+def _plain(number: str) -> str:
+    return rf"{_B}(?:(?<=,){number}{_E}|{number}{_E}{_NO_DECIMALS})"
+
+
 _PHONE_CUE = (
     r"(?:tel(?:ephone)?|phone|mobile|mob|cell|fax|call(?:ed|ing)?(?: me)?(?: back)?(?: on| at)?|ring|whats\s?app|text|sms|dial|reach(?:able)?"
     r"(?: me)?|contact|handset|landline|msisdn|line|hotline|extension|callback|reachable)"
@@ -29,23 +40,25 @@ _INTERNATIONAL = re.compile(
     rf"(?<![\w.])\(?\+\s?\d{{1,3}}\)?(?:[ .\-/\u2011\u2013]?\(?\d{{1,5}}\)?){{2,7}}{_EXTENSION}(?!\d)"
 )
 _DOUBLE_ZERO = re.compile(rf"{_B}00\d{{1,3}}(?:[ .\-/]?\(?\d{{1,9}}\)?){{1,6}}{_EXTENSION}{_E}")
-_TRUNK = re.compile(rf"(?<![\w£$€¥.,/-])\(?0\d{{1,5}}\)?(?:[ .\-/]{{1,3}}\d{{2,8}}){{1,5}}{_EXTENSION}{_E}")
+_TRUNK = re.compile(
+    rf"(?<![\w£$€¥./-]){_NO_THOUSANDS}\(?0\d{{1,5}}\)?(?:[ .\-/]{{1,3}}\d{{2,8}}){{1,5}}{_EXTENSION}{_E}"
+)
 _PLAIN_TRUNK = re.compile(rf"{_B}0\d{{8,11}}{_EXTENSION}{_E}")
 _NANP = re.compile(
-    rf"(?<![\w£$€¥.,/])(?:1[ .\-])?(?:\([2-9]\d{{2}}\)\s?|[2-9]\d{{2}}[ .\-])\d{{3}}[ .\-]\d{{4}}{_EXTENSION}{_E}"
+    rf"(?<![\w£$€¥./])(?:1[ .\-])?(?:\([2-9]\d{{2}}\)\s?|[2-9]\d{{2}}[ .\-])\d{{3}}[ .\-]\d{{4}}{_EXTENSION}{_E}"
 )
-_TEN = re.compile(rf"{_B}1?[2-9]\d{{9}}{_EXTENSION}{_E}")
+_TEN = re.compile(_plain(rf"1?[2-9]\d{{9}}{_EXTENSION}"))
 _LOCAL = re.compile(rf"{_B}[2-9]\d{{2}}-\d{{4}}{_EXTENSION}{_E}")
 _AFTER_CUE = re.compile(
     rf"(?i)\b{_PHONE_CUE}\b[^\d\n]{{0,20}}?(?P<number>\(?\+?\d(?:[ .()\-/]{{0,3}}\d){{4,14}}{_EXTENSION})(?!\d)"
 )
-_CARD = re.compile(r"(?<![\w.,+])\d(?:[ \-.]?\d){11,18}(?!\d)")
+_CARD = re.compile(r"(?<![\w.+])\d(?:[ \-.]?\d){11,18}(?!\d)")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])")
 _SORT_CODE = re.compile(rf"{_B}\d{{2}}-\d{{2}}-\d{{2}}{_E}")
-_LONG = re.compile(rf"{_B}\d{{7,30}}{_E}")
-_GROUPS = re.compile(rf"{_B}\d{{2,6}}(?:[ \-]\d{{2,6}}){{2,7}}{_E}")
+_LONG = re.compile(_plain(r"\d{7,30}"))
+_GROUPS = re.compile(_plain(r"\d{2,6}(?:[ \-]\d{2,6}){2,7}"))
 
-_SSN = re.compile(rf"{_B}\d{{3}}[- ]\d{{2}}[- ]\d{{4}}{_E}")
+_SSN = re.compile(rf"{_NOT_WITHIN}\d{{3}}[- ]\d{{2}}[- ]\d{{4}}{_E}")
 _NINO = re.compile(
     r"(?i)(?<!\w)(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)"
 )

@@ -161,7 +161,7 @@ def test_whatever_runs_came_before_the_result_is_that_of_a_cold_run(
 
 @pytest.mark.parametrize("operator", ["hash", "surrogate", "pseudonym"])
 def test_a_keyed_operator_gives_what_it_gave(tmp_path: Path, reader: str, replaced: list[str], operator: str) -> None:
-    pii = pii_of(reader, entities={"EMAIL_ADDRESS": operator})
+    pii = pii_of(reader, entities={"EMAIL_ADDRESS": operator}, canaries=0)  # they are scrubbed by the same code
     rows = rows_from(range(100))
     first = scrub(tmp_path, rows, pii, "first")
     replaced.clear()
@@ -200,11 +200,12 @@ def test_each_run_is_remembered_at_its_own_place_so_that_the_one_before_may_go(
     tmp_path: Path, pii: Pii, replaced: list[str]
 ) -> None:
     rows = rows_from(range(300))
+    without = pii.model_copy(update={"canaries": 0})  # they are scrubbed by the same code
     for key in ("first", "second"):
-        result = scrub(tmp_path, rows, pii, key)
+        result = scrub(tmp_path, rows, without, key)
     shutil.rmtree(tmp_path / "store" / "scrub" / "first")
     replaced.clear()
-    assert all_but_places(scrub(tmp_path, rows, pii, "third")) == all_but_places(result)
+    assert all_but_places(scrub(tmp_path, rows, without, "third")) == all_but_places(result)
     assert replaced == []
 
 

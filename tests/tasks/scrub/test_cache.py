@@ -188,3 +188,10 @@ def test_of_the_files_for_other_ways_of_looking_the_four_newest_stay(folder: Pat
         assert left == {"00", "33", "44", "55", "66"}
     with closing(SpanCache(folder, "0" * 64, KEY)) as back:
         assert back.known([back.digest("one")]) == {}
+
+
+def test_a_file_that_another_run_has_just_removed_ends_no_run(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "gone.sqlite").symlink_to(folder / "nowhere")  # listed, and not there when it is looked at
+    with closing(SpanCache(folder, "0" * 64, KEY)) as cache:
+        assert cache.known([cache.digest("one")]) == {}

@@ -330,9 +330,11 @@ def test_a_surrogate_is_the_same_in_every_file(tmp_path: Path, policy: PiiPolicy
         ("in.jsonl", '{"a": "x"}\n\n["jo@example.org"]\n', r"in\.jsonl:3: not a JSON object$"),
         ("in.csv", "a,b\n1,2\njo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
         ("in.csv", "a,b\n1,2\n1,2,jo@example.org\n", r"in\.csv:3: another number of fields than the header has$"),
-        ("in.jsonl", json.dumps({"a": {"b": "x" * (MAX_CHARACTERS + 1)}}), r"^a: a text of 100,001 characters; at "),
+        ("in.jsonl", json.dumps({"a": {"b": "x" * (MAX_CHARACTERS + 1)}}), r"^column 1: a text of 100,001 characters"),
+        ("in.csv", f"b,jo@example.org\n1,{'x' * (MAX_CHARACTERS + 1)}\n", r"^column 2: a text of 100,001 characters"),
+        ("in.csv", "1,jo@example.org,jo@example.org\n", r"in\.csv: columns 2 and 3 have the same name: rename one$"),
         ("in.csv", f"a,b\njo@example.org,{'x' * 140_000}\n", r"in\.csv: no CSV \(field larger than field limit"),
-        ("in.csv", "a,b,a\njo@example.org,1,2\n", r"in\.csv: two columns are named 'a': rename one$"),
+        ("in.csv", "a,b,a\njo@example.org,1,2\n", r"in\.csv: columns 1 and 3 have the same name: rename one$"),
     ],
 )
 def test_a_broken_line_is_told_without_its_text_and_leaves_no_output(
@@ -481,7 +483,7 @@ def test_a_map_of_parquet_is_data_keys_and_values(tmp_path: Path, policy: PiiPol
 def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path, policy: PiiPolicy) -> None:
     columns = [pa.array(["jo@example.org"]), pa.array(["10.0.0.1"])]
     pq.write_table(pa.Table.from_arrays(columns, names=["a", "a"]), tmp_path / "in.parquet")
-    with pytest.raises(DataError, match=r"in\.parquet: two columns are named 'a': rename one$"):
+    with pytest.raises(DataError, match=r"in\.parquet: columns 1 and 2 have the same name: rename one$"):
         scrubbed(tmp_path / "in.parquet", policy)
 
 
@@ -493,6 +495,6 @@ def test_bytes_are_refused_and_not_passed_on(tmp_path: Path, policy: PiiPolicy) 
 
 def test_a_text_that_is_too_long_is_told_by_its_column_alone(tmp_path: Path, policy: PiiPolicy) -> None:
     row = {"notes": {"jo@example.org": "x" * (MAX_CHARACTERS + 1)}}
-    with pytest.raises(DataError, match=r"^notes: a text of") as refused:
+    with pytest.raises(DataError, match=r"^column 1: a text of") as refused:
         scrubbed(as_jsonl(tmp_path / "in.jsonl", [row]), policy)
     assert "example.org" not in str(refused.value)

@@ -73,7 +73,7 @@ def expected(chunks: Chunks) -> list[tuple[int, dict[str, str]]]:
 
 def test_each_chunk_comes_back_in_order_with_the_spans_of_its_texts(policy: PiiPolicy, cache: SpanCache) -> None:
     chunks = [(7, ["b@example.org", "a longer text without one", "a@example.org"]), (3, []), (5, ["see a@example.org"])]
-    looked = looked_at(chunks, 4, policy, cache, processes=1)
+    looked = looked_at(chunks, policy, cache, processes=1)
     assert read(looked) == [
         (
             7,
@@ -92,10 +92,10 @@ def test_each_text_is_looked_at_once_and_never_again(
     policy: PiiPolicy, cache: SpanCache, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chunks = chunks_of(4, 30)
-    assert read(looked_at(chunks, 240, policy, cache, processes=1)) == expected(chunks)
+    assert read(looked_at(chunks, policy, cache, processes=1)) == expected(chunks)
     assert sorted(seen) == sorted({text for _, texts in chunks for text in texts})
     seen.clear()
-    assert read(looked_at(reversed(chunks), 240, policy, cache, processes=1)) == expected(chunks[::-1])
+    assert read(looked_at(reversed(chunks), policy, cache, processes=1)) == expected(chunks[::-1])
     assert seen == []
 
 
@@ -104,7 +104,7 @@ def test_as_many_texts_at_once_as_a_call_takes(
 ) -> None:
     monkeypatch.setattr(tasks.scrub.look, "_TEXTS_A_CALL", 7)
     chunks = [(0, [f"{n}@example.org" for n in range(30)])]
-    assert read(looked_at(chunks, 30, policy, cache, processes=1)) == [
+    assert read(looked_at(chunks, policy, cache, processes=1)) == [
         (0, {f"{n}@example.org": f"<<{n}@example.org|EMAIL_ADDRESS>>" for n in range(30)})
     ]
     assert len(seen) == 30
@@ -138,7 +138,7 @@ def test_looking_elsewhere_gives_the_same_in_the_same_order_and_no_text_twice(
     chunks = chunks_of(6, 30)
     chunks[1][1].append("one more, jo@example.org")  # so that there is a second call
     elsewhere = Elsewhere()
-    looked = read(looked_at(chunks, 360, policy, cache, processes=2, spread=elsewhere))
+    looked = read(looked_at(chunks, policy, cache, processes=2, spread=elsewhere))
     elsewhere.pool.shutdown()
     wanted = expected(chunks)
     assert looked == wanted
@@ -152,10 +152,9 @@ def test_several_processes_give_what_one_gives(
     monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 10)
     monkeypatch.setattr(tasks.scrub.look, "look_at", look_at)  # what goes to a process goes by its name
     monkeypatch.setattr(tasks.scrub.look, "_TEXTS_A_CALL", 9)
-    monkeypatch.setattr(tasks.scrub.look, "_MUCH", 1)
     monkeypatch.setattr(tasks.scrub.look, "_finder", lambda _: pytest.fail("looked in this process"))
     chunks = chunks_of(5, 30)
-    assert read(looked_at(chunks, 300, policy, cache, processes=2)) == expected(chunks)
+    assert read(looked_at(chunks, policy, cache, processes=2)) == expected(chunks)
 
 
 def test_no_process_is_started_for_a_few_texts(
@@ -163,16 +162,46 @@ def test_no_process_is_started_for_a_few_texts(
 ) -> None:
     monkeypatch.setattr(tasks.scrub.look, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started processes"))
     chunks = chunks_of(2, 9)
-    assert read(looked_at(chunks, 36, policy, cache, processes=8)) == expected(chunks)
+    assert read(looked_at(chunks, policy, cache, processes=8)) == expected(chunks)
 
 
 def test_no_process_is_started_where_few_of_many_texts_are_new(
     policy: PiiPolicy, cache: SpanCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 10)
+    monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 30)
     monkeypatch.setattr(tasks.scrub.look, "ProcessPoolExecutor", lambda *_, **__: pytest.fail("started processes"))
-    chunks = chunks_of(5, 30)
-    assert read(looked_at(chunks, 300, policy, cache, processes=2)) == expected(chunks)
+    chunks = chunks_of(20, 30)
+    assert read(looked_at(chunks, policy, cache, processes=2)) == expected(chunks)
+
+
+@pytest.mark.parametrize(("rows", "started"), [(9, False), (40, True)])
+def test_whether_processes_are_started_goes_by_texts_and_not_by_rows(
+    policy: PiiPolicy, cache: SpanCache, monkeypatch: pytest.MonkeyPatch, rows: int, started: bool
+) -> None:
+    """A few chats hold many texts; what a chunk asked for before the processes are there goes to them too."""
+    pools: list[int] = []
+
+    class Pool(ThreadPoolExecutor):
+        """Stands for processes: how many calls it takes is counted."""
+
+        def __init__(self, workers: int, *_: Any, **__: Any) -> None:
+            super().__init__(workers)
+            pools.append(0)
+
+        def submit(self, *call: Any) -> Any:  # type: ignore[override]
+            pools[-1] += 1
+            return super().submit(*call)
+
+    monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 100)
+    monkeypatch.setattr(tasks.scrub.look, "ProcessPoolExecutor", Pool)
+    chunks = [(row, [f"turn {turn} of {row}: jo@example.org" for turn in range(10)]) for row in range(rows)]
+    wanted = [
+        (row, {text: text.replace("jo@example.org", "<<jo@example.org|EMAIL_ADDRESS>>") for text in texts})
+        for row, texts in chunks
+    ]
+    assert read(looked_at(chunks, policy, cache, processes=2)) == wanted
+    # four chunks are asked for ahead: of the first ten five were needed before there were a hundred texts
+    assert pools == ([35] if started else [])
 
 
 def test_only_some_chunks_are_held_at_once(policy: PiiPolicy, cache: SpanCache) -> None:
@@ -183,7 +212,7 @@ def test_only_some_chunks_are_held_at_once(policy: PiiPolicy, cache: SpanCache) 
             taken.append(number)
             yield number, [f"{number}@example.org"]
 
-    ahead = [len(taken) - number for number, _ in looked_at(source(), 50, policy, cache, processes=1)]
+    ahead = [len(taken) - number for number, _ in looked_at(source(), policy, cache, processes=1)]
     assert len(ahead) == 50
     assert max(ahead) <= 3
 
@@ -194,7 +223,7 @@ def test_what_is_wrong_with_the_policy_is_told_before_a_text_is_read(cache: Span
         yield 0, []
 
     with pytest.raises(ModelError, match="en_core_web_none is not installed"):
-        list(looked_at(source(), 1, policy_of("PERSON", model="en_core_web_none"), cache, processes=1))
+        list(looked_at(source(), policy_of("PERSON", model="en_core_web_none"), cache, processes=1))
 
 
 # ---- what makes another cache

@@ -42,13 +42,19 @@ LETTER = "Dear <<Jo Doe|PERSON>>, write to <<jo@example.org|EMAIL_ADDRESS>>; you
 
 def test_replace_puts_the_entity_there() -> None:
     assert replaced(LETTER, key=None, PERSON="replace", EMAIL_ADDRESS="replace") == Scrubbed(
-        "Dear <PERSON>, write to <EMAIL_ADDRESS>; yours, <PERSON>", ("EMAIL_ADDRESS", "PERSON", "PERSON"), None
+        "Dear <PERSON>, write to <EMAIL_ADDRESS>; yours, <PERSON>",
+        ("EMAIL_ADDRESS", "PERSON", "PERSON"),
+        None,
+        ((5, 11), (22, 36), (45, 51)),
     )
 
 
 def test_keep_counts_and_leaves() -> None:
     assert replaced(LETTER, key=None, PERSON="keep", EMAIL_ADDRESS="replace") == Scrubbed(
-        "Dear Jo Doe, write to <EMAIL_ADDRESS>; yours, Al Roe", ("EMAIL_ADDRESS", "PERSON", "PERSON"), None
+        "Dear Jo Doe, write to <EMAIL_ADDRESS>; yours, Al Roe",
+        ("EMAIL_ADDRESS", "PERSON", "PERSON"),
+        None,
+        ((22, 36),),
     )
     assert replaced("Ask <<Jo|PERSON>>", key=None, PERSON="keep") == Scrubbed("Ask Jo", ("PERSON",), None)
 
@@ -101,6 +107,12 @@ def test_a_hash_is_the_keyed_pseudonym_of_the_value() -> None:
     jo, al = pseudonym(KEY, "PERSON", "Jo Doe"), pseudonym(KEY, "PERSON", "Al Roe")
     expected = f"Dear {jo}, write to jo@example.org; yours, {al}"
     assert replaced(LETTER, PERSON="hash", EMAIL_ADDRESS="keep").text == expected
+
+
+def test_twenty_thousand_values_have_as_many_hashes() -> None:
+    hashes = {pseudonym(KEY, "PERSON", f"person {number}") for number in range(20_000)}
+    assert len(hashes) == 20_000
+    assert all(PLACEHOLDER.fullmatch(one) for one in hashes)
 
 
 def test_a_pseudonym_ignores_case_and_spacing_and_depends_on_entity_and_key() -> None:

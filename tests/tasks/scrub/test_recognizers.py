@@ -82,6 +82,40 @@ NUMBERS = [
 ]
 
 
+NUMBERS_BETWEEN_COMMAS = [
+    "1,<<5500000000000004|CREDIT_CARD>>,12.50",
+    "[<<5500000000000004|CREDIT_CARD>>,<<4111111111111111|CREDIT_CARD>>]",
+    "Ann,<<07911123456|PHONE_NUMBER>>,34",
+    "Ann,<<020 7946 0958|PHONE_NUMBER>>,250",
+    "7,<<415-555-2671|PHONE_NUMBER>>,<<4155552671|PHONE_NUMBER>>,x",
+    "7,<<(415) 555-2671|PHONE_NUMBER>>,x",
+    "3,<<0044 7911 123456|PHONE_NUMBER>>,x",
+    "1,<<536-90-4399|NATIONAL_ID>>,2",
+    "PESEL,<<44051401359|NATIONAL_ID>>,5",
+    "Ann,<<20-30-40|ACCOUNT_NUMBER>>,<<31926819|ACCOUNT_NUMBER>>,34",
+    "<<31926819|ACCOUNT_NUMBER>>,12.50",
+    "[<<31926819|ACCOUNT_NUMBER>>,<<31926820|ACCOUNT_NUMBER>>]",
+    "Ann,<<1234 5678 9012|ACCOUNT_NUMBER>>,7",
+    "Ann,<<5500000000000005|ACCOUNT_NUMBER>>,<<30569309025904|CREDIT_CARD>>",  # the Luhn sum of the first is wrong
+    "1,234,567.89 and 12,345,678 and 1,234,567,890,123",
+    "12345678,90 EUR, or 12345678,5",
+    "1 234 567,89 or 123 456 789,00 EUR",
+    "1,2,3,4,5,100,200,300,400",
+    "[1200,3400,5600,120000,2019,2020,2021]",
+    "between 5,200-1500 and 200,000-300,000 kWh",
+    "1,200 300 400 and 1,050 200 300",
+    "12,500 13,250 14,000 15,000",
+    "0,05 0,10 0,15",
+    "52.5200066,13.4049540",
+    "Ann,2024-01-31,10:30:15",
+]
+
+
+@pytest.mark.parametrize("expected", NUMBERS_BETWEEN_COMMAS)
+def test_a_comma_parts_cells_and_not_only_thousands(expected: str) -> None:
+    assert found_by(numbers, unmarked(expected)[0]) == expected
+
+
 @pytest.mark.parametrize("expected", NUMBERS)
 def test_numbers_that_lead_to_a_person_or_an_account(expected: str) -> None:
     assert found_by(numbers, unmarked(expected)[0]) == expected

@@ -27,7 +27,7 @@ def test_a_value_that_scrubbing_left_is_counted(text: str, entity: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "<PERSON> called <PERSON_1> from <PHONE_NUMBER>, see <EMAIL_ADDRESS_3f9a1c>",
+        "<PERSON> called <PERSON_1> from <PHONE_NUMBER>, see <EMAIL_ADDRESS_3f9a1c07b2d4>",
         "order 48213, 12.50 euros, version 4.11.2, 30 GB",
         "The Router Was Replaced And The Line Is Fine",
         "4111 1111 1111 1112 has a wrong check digit",
@@ -44,3 +44,9 @@ def test_only_what_was_to_be_gone_is_looked_for() -> None:
 
 def test_a_value_that_a_model_says_in_every_answer_counts_each_time() -> None:
     assert look_again(["jo@example.org"] * 5, ALL) == {"EMAIL_ADDRESS": 5}
+
+
+def test_a_text_that_is_too_long_for_the_model_is_read_in_parts() -> None:
+    text = ("x" * 4_000 + "\n") * 255 + "Yesterday Margaret Whitfield called again about the bill."
+    assert len(text) > 1_000_000
+    assert look_again([text], ["PERSON"]) == {"PERSON": 1}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import tasks.scrub.look
+import tasks.scrub.operators
 from conf.load import load_pii_policy
 from conf.schema import Pii, PiiPolicy
 from tasks.artifacts import Store
@@ -207,7 +208,7 @@ def test_texts_that_an_earlier_run_saw_are_not_looked_at_again(tmp_path: Path, m
     assert scrub(tmp_path, [row(text) for text, _ in TICKETS]).result == first.result
     # what is done with a find is none of the cache's business
     hashed = scrub(tmp_path, [row(TICKETS[0][0])], entities={**pii_of().entities, "PERSON": "hash"})
-    assert re.sub("_[0-9a-f]{6}>", ">", hashed.texts[0][0]) == TICKETS[0][1]
+    assert re.sub("_[0-9a-f]{12}>", ">", hashed.texts[0][0]) == TICKETS[0][1]
 
 
 class Listener(Nobody):
@@ -271,7 +272,7 @@ def test_a_keyed_hash_is_the_same_for_a_person_in_every_row_and_run(tmp_path: Pa
     assert first.texts == second.texts
     names = [PLACEHOLDER.findall(texts[0]) for texts in first.texts]
     (sarah,) = names[0]
-    assert re.fullmatch(r"<PERSON_[0-9a-f]{6}>", sarah)
+    assert re.fullmatch(r"<PERSON_[0-9a-f]{12}>", sarah)
     assert names[1] == [sarah, sarah]
     assert len(names[2]) == 1
     assert names[2] != [sarah]
@@ -428,6 +429,28 @@ def test_a_canary_that_is_found_under_a_name_that_is_kept_is_not_gone(
     rows = [row("Where is it?"), row("It is late.")]
     result = scrub(tmp_path, rows, **policy, recognizers=({"path": "team.yaml", "text": ANY_WORD},)).result
     assert result.canaries == (Recall(entity="PERSON", planted=4, found=found),)
+
+
+ANSWERS = ('{"reply": "The router is \\"late\\"."}', '["It broke."]')
+
+
+def test_canaries_in_json_texts_are_taken_out_of_their_values(tmp_path: Path) -> None:
+    policy = {"entities": {"EMAIL_ADDRESS": "hash", "IP_ADDRESS": "pseudonym", "MAC_ADDRESS": "surrogate"}}
+    rows = [{**row(answer, answer), "label": answer} for answer in ANSWERS]
+    result = scrub(tmp_path, rows, models={"en": pipeline(tmp_path / "blank")}, **policy).result
+    assert {of.entity for of in result.canaries} == set(policy["entities"])
+    assert sum(of.planted for of in result.canaries) == sum(of.found for of in result.canaries) == 4
+
+
+def test_what_is_found_and_not_replaced_is_a_canary_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.scrub.operators, "within", lambda *_: ())  # a fault behind what looks
+    entities = {"EMAIL_ADDRESS": "replace"}
+    result = scrub(
+        tmp_path, [row("Where is it?")], models={"en": pipeline(tmp_path / "blank")}, entities=entities
+    ).result
+    assert result.canaries == (Recall(entity="EMAIL_ADDRESS", planted=2, found=0),)
 
 
 # --- nothing gets out, nothing comes in
