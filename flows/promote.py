@@ -46,7 +46,8 @@ def promote(model: ModelName) -> Promoted | State[None]:
         model: the registered name, without `-candidates`.
 
     Returns:
-        The move; a state that names the run where another has the same request; a failed state where it was refused.
+        The move; a completed state where people rejected it, nobody decided in time, or another run, which it names, has
+        the same request; a failed state where it was refused.
     """
     try:
         return _ask_and_move(model)
@@ -66,7 +67,9 @@ def _ask_and_move(model: str) -> Promoted | State[None]:
             return Completed(message=f"run {other} has this request already: decide there")
         _announce(entry)
         mark(run, entry.digest)
-    _ask_until_decided(entry, run)
+    stands = _ask_until_decided(entry, run)
+    if stands.state in ("rejected", "expired"):  # an end like any other, and no failure of which the team is to hear
+        return Completed(message=f"{stands.state}: {stands.why}")
     log = get_run_logger()
     log.info("decided; now the way back is rehearsed and every digest taken anew, which takes minutes on a CPU")
     done = promotion.promote(entry.digest, load_policy, current)
@@ -82,14 +85,15 @@ def _announce(entry: Entry) -> None:
     tell_requested(asked, stands)
 
 
-def _ask_until_decided(entry: Entry, run: str) -> None:
+def _ask_until_decided(entry: Entry, run: str) -> promotion.Standing:
+    """Where the request stands, once it waits for nobody."""
     policy, current, why = load_policy(), settings(), ""
     asked = promotion.requested(entry)
     for number in count():
         stands = promotion.where(entry, policy, current)
         if stands.state != "waiting":
             _record_late(entry, run, number)
-            return
+            return stands
         text = (f"**Not counted: {why}**\n\n" if why else "") + promotion.review(entry, stands, current)
         left = (asked.expires_at - datetime.now(UTC)).total_seconds()
         form = _form(text, _key(number), int(left) + LATE_SECONDS)

@@ -74,6 +74,7 @@ from tasks.results import ChampionEvaluation, Verdict
 __all__ = [
     "Attempt",
     "Override",
+    "Standing",
     "decide",
     "enroll",
     "expire",
