@@ -47,6 +47,8 @@ WORKERS = {
     "cpu": ("python", "-m", "flows.ready", "worker", "start", "--type", "ready"),
     "gpu": ("prefect", "worker", "start"),
 }
+# What is loaded in the pool `cpu`, as the rehearsal of a rollback, must not take the GPU from a training
+DEVICES = {"cpu": {"CUDA_VISIBLE_DEVICES": ""}, "gpu": {}}
 LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is three transactions on SQLite
 START_SECONDS = 120
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
@@ -169,7 +171,7 @@ def _start_workers(current: Settings, standing: Addresses, parts: list[str], say
         # a dead one of the same name would seem online for a while
         name = f"{pool}-{socket.gethostname()}-{time.time():.0f}"
         command = (*WORKERS[pool], "--pool", pool, "--name", name)
-        process = _start(current, part, *command, **variables)
+        process = _start(current, part, *command, **variables, **DEVICES[pool])
         _wait_for(process, partial(_worker_is_online, standing.prefect_api, pool, name))
     if parts:
         say(f"workers: {', '.join(part.removeprefix(WORKER_OF) for part in parts)}")
@@ -273,9 +275,7 @@ def _deploy_everything(current: Settings, prefect_api: str, say: Say) -> None:
         deployed = subprocess.run(
             [_tool("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
             cwd=PROJECT,
-            env=_variables(
-                current, PREFECT_API_URL=prefect_api, PWD=str(PROJECT), TUNEGATE_RECIPE=recipe, **{PART: "deploy"}
-            ),
+            env=_variables(current, PREFECT_API_URL=prefect_api, TUNEGATE_RECIPE=recipe, **{PART: "deploy"}),
             capture_output=True,
             text=True,
             check=False,

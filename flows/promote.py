@@ -46,8 +46,8 @@ def promote(model: ModelName) -> Promoted | State[None]:
         model: the registered name, without `-candidates`.
 
     Returns:
-        The move; a completed state where people rejected it, nobody decided in time, or another run, which it names, has
-        the same request; a failed state where it was refused.
+        The move; a completed state where people rejected it, nobody decided in time, or another run has the same
+        request, which it names; a failed state where it was refused.
     """
     try:
         return _ask_and_move(model)
@@ -87,19 +87,18 @@ def _announce(entry: Entry) -> None:
 
 def _ask_until_decided(entry: Entry, run: str) -> promotion.Standing:
     """Where the request stands, once it waits for nobody."""
-    policy, current, why = load_policy(), settings(), ""
+    policy, current, why, number = load_policy(), settings(), "", 0
     asked = promotion.requested(entry)
-    for number in count():
-        stands = promotion.where(entry, policy, current)
-        if stands.state != "waiting":
-            _record_late(entry, run, number)
-            return stands
+    while (stands := promotion.where(entry, policy, current)).state == "waiting":
         text = (f"**Not counted: {why}**\n\n" if why else "") + promotion.review(entry, stands, current)
         left = (asked.expires_at - datetime.now(UTC)).total_seconds()
         form = _form(text, _key(number), int(left) + LATE_SECONDS)
         why = "resumed without a form" if form is None else _record(entry, form, run, f"{run}/{number}")
         if why:
             get_run_logger().warning("not counted, asked again: %s", why)
+        number += 1
+    _record_late(entry, run, number)
+    return stands
 
 
 def _key(number: int) -> str:

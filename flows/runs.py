@@ -119,7 +119,7 @@ def end_waiting(request: str, why: str) -> None:
 
 
 def crash_silent() -> None:
-    """Crash every run of `promote` and `rollback` whose worker was killed, before it began or after: nobody else notices.
+    """Crash every run of `promote` and `rollback` whose worker was killed, begun or not: nobody else notices.
 
     They carry no tag `heartbeat`, see deployments/automations.yaml. What they began, `reconcile` has ended before.
     """

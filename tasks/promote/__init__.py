@@ -383,7 +383,7 @@ def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Setting
     """What stays with the version for whoever looks at it in MLflow."""
     events = [other.event for other in ledger.entries()]
     decisions = [event for event in events if isinstance(event, Decided) and event.request == entry.digest]
-    return decided(review(entry, stands, settings), decisions)
+    return decided(review(entry, stands, settings), requested(entry).digests, decisions)
 
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:

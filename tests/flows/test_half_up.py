@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -25,6 +26,7 @@ from sqlalchemy.exc import DatabaseError
 
 from conf.settings import PROJECT
 from flows.log import reason
+from flows.platform import POOLS, _deployed
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port
 from tests.waiting import wait_for
@@ -178,6 +180,14 @@ def test_a_record_whose_ports_are_now_somebody_elses_is_not_believed(half: Platf
     found = half.up()
     assert (found["prefect_ui"], found["mlflow"]) == (half.ui, half.mlflow)
     assert {process.environ()["TUNEGATE_PART"] for process in half.processes()} >= set(parts)
+
+
+def test_runs_of_the_pool_cpu_see_no_gpu_and_no_deployment_names_a_folder_of_this_machine(half: Platform) -> None:
+    seen = {pool: half.processes(f"worker-{pool}")[0].environ().get("CUDA_VISIBLE_DEVICES") for pool in POOLS}
+    assert seen == {"cpu": "", "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    for name in _deployed():
+        (step,) = half.deployment(f"{name}/{name}")["pull_steps"]
+        assert list(step.values()) == [{"directory": "."}]
 
 
 def test_a_worker_that_dies_at_the_next_up_leaves_what_stood(half: Platform) -> None:

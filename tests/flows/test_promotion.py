@@ -33,6 +33,7 @@ from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
 from tasks.promote.head import HEAD_TAG
+from tasks.promote.rehearsal import rehearse
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -145,6 +146,9 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
     attached = house.registry.get_model_version("tiny", "1").description
     assert "- approved by first-approver (totp): read the report" in attached
     assert f"Request `{digest}`, approved" in attached
+    approved = promotion.requested(house.ledger_requests()[0]).digests.stated()
+    assert attached.startswith("Bound to ")  # MLflow cuts what is longer than 5,000 characters: the digests stand first
+    assert all(f"{name} `{value}`" in attached.split("## Decided")[0] for name, value in approved.items())
     assert house.alias("champion") == "1"
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     assert house.place.command("verify").returncode == 0
@@ -508,6 +512,18 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
     assert house.alias("champion") == "1"
     reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
     promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
+
+
+def test_on_another_processor_than_that_of_its_evaluation_a_champion_need_only_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("ab" * 32, "tiny", "1", 3, house.settings)
+    monkeypatch.setattr("tasks.evaluate.measured.read_measured_on", lambda _: "NVIDIA L4, 2 threads, batches of 32")
+    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "something else")
+    assert rehearse(*words) == Rehearsed(request=words[0], model="tiny", version="1", rows=3, same=0)
+    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "")
+    with pytest.raises(PromotionRefused, match="the way back to it does not work: 0 of 3 rows are answered"):
+        rehearse(*words)
 
 
 def test_a_recipe_that_was_not_reviewed_is_refused_and_leaves_a_trace(house: House) -> None:
