@@ -136,7 +136,7 @@ def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Set
     told, told_previous = (move.version, move.previous) if move else (None, None)
     if champion is None and told is None:
         return
-    if champion != told:
+    if champion is None or champion != told:
         yield Finding(name, False, f"champion is {champion or 'gone'}, the ledger says {told or 'none'}: moved outside")
         return
     yield Finding(name, True, f"champion is version {champion}, as the ledger says")

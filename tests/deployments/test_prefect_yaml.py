@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -24,6 +24,7 @@ from prefect.workers.base import BaseJobConfiguration
 
 from conf.load import recipe_names
 from conf.settings import BEAT, PROJECT, inherited
+from flows.events import Kind
 from flows.platform import POOLS, WORKERS, with_beat
 from flows.ready.worker import IMPORTED, ReadyJobConfiguration, ReadyWorker
 
@@ -172,6 +173,14 @@ def test_automations_are_those_of_prefect(automation: dict[str, Any]) -> None:
         for action in automation["actions"]
     ]
     assert AutomationCore.model_validate({**automation, "actions": actions}).name.startswith("tunegate-")
+
+
+def test_the_team_hears_of_all_that_is_told_of_approvals() -> None:
+    told = {f"tunegate.{kind}" for kind in get_args(Kind) if kind.startswith("approval.")}
+    heard = {
+        name for a in AUTOMATIONS if a["actions"][0]["type"] == "send-notification" for name in a["trigger"]["expect"]
+    }
+    assert told <= heard
 
 
 @each_pool

@@ -157,6 +157,18 @@ def test_an_up_that_is_killed_while_it_deploys_leaves_no_record_and_does_not_loc
     assert not record(half).exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number: signal.Signals) -> None:
+    """By Ctrl-C, as a service, or with its terminal."""
+    with begun(half) as stopped:
+        wait_for(lambda: bool(half.processes("prefect")))
+        stopped.send_signal(number)
+        _, errors = stopped.communicate()
+    assert errors == "error: stopped; the same command goes on from here\n"
+    assert stopped.returncode == 130
+    nothing_is_left(half)
+
+
 def test_a_worker_that_dies_at_once_is_named_and_all_is_stopped(half: Platform) -> None:
     """And what the killed one left, servers on the very ports that this one wants, was stopped before."""
     log = half.place.home / "logs" / "worker-cpu.log"

@@ -18,9 +18,9 @@ from prefect.input import keyset_from_paused_state
 from prefect.states import StateType, Suspended
 
 from conf.settings import settings
-from flows import runs
+from flows import events, runs
 from tasks.ledger import Entry, Expired, Ledger, Promoted, Refused, Requested
-from tasks.promote.decision import Standing
+from tasks.promote.decision import GUESSES, Standing
 from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
 
 module = importlib.import_module("flows.promote")  # the package's name of it is the flow's
@@ -126,6 +126,19 @@ def test_a_run_whose_form_says_reject_ends_and_is_no_failure(late: Entry, monkey
     asked = module.promotion.requested(late).model_copy(update={"expires_at": datetime.now(UTC) + timedelta(hours=1)})
     ended = answered(Ledger.of(settings()).append(asked), monkeypatch)
     assert (ended.type, ended.message) == (StateType.COMPLETED, "rejected: rejected by ann")
+
+
+def test_the_team_is_told_when_a_form_locks_an_approver(late: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(events, "tell", lambda kind, model, _: told.append((kind, model)))
+    asked = module.promotion.requested(late).model_copy(update={"expires_at": datetime.now(UTC) + timedelta(hours=1)})
+    entry = Ledger.of(settings()).append(asked)
+    for number in range(GUESSES):
+        assert told == []
+        why = module._record(entry, module.Decision(**FORM), "run-1", f"run-1/{number}")
+        assert "wrong code or key" in why
+    assert told == [("approval.refused", "bank")]
+    assert "too many wrong codes came for ann" in why
 
 
 class Server:

@@ -20,7 +20,7 @@ from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
 from tasks.account import account
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, LedgerError, ModelError, PromotionRefused
+from tasks.errors import ApproverLocked, DigestMismatch, LedgerError, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
     Enrolled,
@@ -392,6 +392,21 @@ def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
     claimed = approver if approver.isalpha() else "?"
     assert (last.request, last.claimed, last.why) == (f"{house.model}/2->1", claimed, why)
     assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+
+
+def test_the_guess_that_locks_a_name_is_told_and_no_other(house: House) -> None:
+    entry, code = house.requested(), wrong(house.code())
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "let me in")
+    raised = []
+    for _ in range(GUESSES + 1):
+        with pytest.raises(PromotionRefused) as caught:
+            promotion.decide(entry.digest, attempt, house.policy, house.settings, code=code)
+        raised.append(type(caught.value))
+    assert raised == [*(GUESSES - 1) * [PromotionRefused], ApproverLocked, PromotionRefused]
+    house.promoted_twice()
+    with pytest.raises(PromotionRefused, match="too many wrong codes; wait 15 minutes") as caught:
+        promotion.rollback(house.model, "worse", "ann", house.policy, house.settings, code=code)
+    assert type(caught.value) is PromotionRefused
 
 
 def test_a_code_counts_for_one_rollback_and_a_refused_one_uses_it_up(house: House) -> None:
