@@ -239,3 +239,15 @@ def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
     if kind == "docker":
         assert job.model_dump()["privileged"] is False
+        assert gpus_of(job) == [
+            {"Driver": "nvidia", "Count": 1, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
+        ]
+        assert gpus_of(job_of(kind, device_requests=[])) == []
+
+
+def gpus_of(job: BaseJobConfiguration) -> list[dict[str, Any]]:
+    """The GPUs that docker-py asks the engine for, of what the worker gives it."""
+    from docker.types import HostConfig
+
+    given = job.model_dump()["container_create_kwargs"]
+    return list(HostConfig(version="1.44", **given)["DeviceRequests"])

@@ -136,7 +136,7 @@ def test_each_further_series_of_wrong_codes_locks_twice_as_long_until_a_good_one
             now += timedelta(minutes=15)
         locks.append((now - began) / timedelta(minutes=15))
     assert locks == [1, 2, 4, 8, 16, 32, 64, 96, 96, 96, 96, 96]  # a day at most
-    desk.write(RolledBack(model="bank", version="1", previous="2", approver="ann", reason="worse", proof=code(9)), now)
+    desk.write(Refused(request=desk.request, claimed="ann", why="a decision needs a reason", step=9), now)
     for _ in range(GUESSES - 1):
         desk.decide("ann", proof=None, now=now)
     assert against_guesses(desk.entries, "ann", now) == ""
