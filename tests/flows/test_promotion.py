@@ -393,7 +393,7 @@ def test_a_champion_of_which_a_file_was_changed_is_found(house: House, part: str
 
 
 def test_a_way_back_of_which_the_adapter_was_changed_is_found(house: House) -> None:
-    version = house.registry.get_model_version("tiny", "2")
+    version = house.registry.get_model_version("tiny-candidates", "2")
     folder = Path(house.registry.get_logged_model(version.source.removeprefix("models:/")).artifact_location[7:])
     file = folder / "adapter_model.safetensors"
     content = file.read_bytes()
