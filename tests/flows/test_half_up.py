@@ -168,7 +168,7 @@ def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number
         wait_for(lambda: bool(half.processes("prefect")))
         stopped.send_signal(number)
         _, errors = stopped.communicate()
-    assert errors == "error: stopped; the same command goes on from here\n"
+    assert errors.strip() == "error: stopped; the same command goes on from here"
     assert stopped.returncode == 130
     nothing_is_left(half)
 
