@@ -19,6 +19,7 @@ from tasks.errors import PromotionRefused
 from tasks.ledger import Decided, Entry, Expired, Moving, Promoted, Proof, Refused, Requested, RolledBack
 
 NOT_PROVEN = "wrong code or key"
+REPLAYED = "this code was used already"
 NOT_LISTED = "not an approver of this model"
 GUESSES = 5  # so many wrong codes without a good one lock a name, so many more lock it for twice as long
 LOCK = timedelta(minutes=15)
@@ -282,7 +283,7 @@ def against_guesses(entries: Sequence[Entry], name: str, now: datetime) -> str:
     series = len(wrong) // GUESSES
     if not series:
         return ""
-    lock = LONGEST_LOCK if series > 10 else min(LOCK * 2 ** (series - 1), LONGEST_LOCK)
+    lock = min(LOCK * 2 ** min(series - 1, 10), LONGEST_LOCK)
     left = wrong[series * GUESSES - 1] + lock - now
     minutes = math.ceil(left / timedelta(minutes=1))
     return f"too many wrong codes; wait {minutes} minutes, or sign with a key" if minutes > 0 else ""
@@ -296,7 +297,7 @@ def wrong_codes(entries: Sequence[Entry], name: str) -> list[datetime]:
         if isinstance(event, Decided | RolledBack) and event.approver == name and event.proof.step is not None:
             wrong = []
         if isinstance(event, Refused) and event.claimed == name:
-            if event.step is not None:
+            if event.step is not None and event.why != REPLAYED:  # whoever saw it typed may send that again
                 wrong = []
             elif event.why == NOT_PROVEN:
                 wrong.append(entry.at)
@@ -332,7 +333,7 @@ def against_replay(entries: Sequence[Entry], approver: str, proof: Proof) -> str
     ]
     used += [e.event.step for e in entries if isinstance(e.event, Refused) and e.event.claimed == approver]
     last = max((step for step in used if step is not None), default=None)
-    return "this code was used already" if proof.step is not None and last is not None and proof.step <= last else ""
+    return REPLAYED if proof.step is not None and last is not None and proof.step <= last else ""
 
 
 def _decisions(events: Sequence[object], request: str) -> list[Decided]:

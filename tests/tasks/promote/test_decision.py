@@ -12,11 +12,13 @@ from tasks.promote.decision import (
     GUESSES,
     LOCK,
     NOT_PROVEN,
+    REPLAYED,
     Attempt,
     against_guesses,
     deciders,
     find_request,
     judged,
+    wrong_codes,
 )
 from tests.tasks.promote.desk import NOW, SIGNED, Desk, policy
 
@@ -136,7 +138,9 @@ def test_each_further_series_of_wrong_codes_locks_twice_as_long_until_a_good_one
             now += timedelta(minutes=15)
         locks.append((now - began) / timedelta(minutes=15))
     assert locks == [1, 2, 4, 8, 16, 32, 64, 96, 96, 96, 96, 96]  # a day at most
-    desk.write(Refused(request=desk.request, claimed="ann", why="a decision needs a reason", step=9), now)
+    for reason in (REPLAYED, "a decision needs a reason"):
+        assert len(wrong_codes(desk.entries, "ann")) == 12 * GUESSES
+        desk.write(Refused(request=desk.request, claimed="ann", why=reason, step=9), now)
     for _ in range(GUESSES - 1):
         desk.decide("ann", proof=None, now=now)
     assert against_guesses(desk.entries, "ann", now) == ""
