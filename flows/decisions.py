@@ -63,16 +63,21 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     @_key
     @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
-        from flows.events import end_expired, tell_decided
+        from flows.events import end_expired, tell_decided, tell_refused
         from flows.runs import end_waiting
+        from tasks.errors import PromotionRefused
         from tasks.promote import Attempt, find, requested
         from tasks.promote import decide as record
 
         policy = _prepared()
         end_expired(policy)
         attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
-        stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
         entry = find(request, settings())
+        try:
+            stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
+        except PromotionRefused as refused:
+            tell_refused(requested(entry).model, refused)
+            raise
         tell_decided(requested(entry), attempt, stands)
         if stands.state != "approved" or kind == "rejected":
             if stands.state != "waiting":
@@ -109,11 +114,16 @@ def _moved(entry: Entry) -> Promoted:
 @as_json_option
 def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
     """Make MODEL's previous champion the champion again."""
-    from flows.events import tell_rolled_back
+    from flows.events import tell_refused, tell_rolled_back
+    from tasks.errors import PromotionRefused
     from tasks.promote import rollback as back
 
     policy = _prepared()
-    done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
+    try:
+        done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
+    except PromotionRefused as refused:
+        tell_refused(model, refused)
+        raise
     tell_rolled_back(done)
     _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion again", as_json)
 

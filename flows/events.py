@@ -11,6 +11,7 @@ from conf.settings import settings
 
 if TYPE_CHECKING:
     from conf.policy import Policy
+    from tasks.errors import TunegateError
     from tasks.ledger import Promoted, Requested, RolledBack
     from tasks.promote.decision import Attempt, Standing
 
@@ -19,6 +20,7 @@ Kind = Literal[
     "approval.requested",
     "approval.decided",
     "approval.expired",
+    "approval.refused",
     "champion.moved",
     "champion.rolled-back",
 ]
@@ -54,6 +56,14 @@ def tell_decided(asked: Requested, attempt: Attempt, stands: Standing) -> None:
     """Somebody's decision counts."""
     said = f"{attempt.kind} by {attempt.approver}; {stands.state}: {stands.why}"
     tell("approval.decided", asked.model, f"{asked.model}: {said}")
+
+
+def tell_refused(model: str, error: TunegateError) -> None:
+    """An attempt did not count; told where it locked an approver, for then somebody may be guessing codes."""
+    from tasks.errors import ApproverLocked
+
+    if isinstance(error, ApproverLocked):
+        tell("approval.refused", model, f"{model}: {error}")
 
 
 def tell_moved(done: Promoted) -> None:

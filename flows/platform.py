@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -30,6 +32,7 @@ from conf.load import recipe_names
 from conf.schema import digest_of
 from conf.settings import BEAT, PROJECT, Settings, environment, inherited, use_server, without_password
 from flows.log import reason
+from flows.runs import crash_silent
 from tasks.artifacts import private_folder, write_atomically
 from tasks.errors import TunegateError
 from tasks.results import Frozen
@@ -47,6 +50,8 @@ WORKERS = {
     "cpu": ("python", "-m", "flows.ready", "worker", "start", "--type", "ready"),
     "gpu": ("prefect", "worker", "start"),
 }
+# What is loaded in the pool `cpu`, as the rehearsal of a rollback, must not take the GPU from a training
+DEVICES = {"cpu": {"CUDA_VISIBLE_DEVICES": ""}, "gpu": {}}
 LOOK_SECONDS = {"cpu": "1", "gpu": "2"}  # between two looks for work; each is three transactions on SQLite
 START_SECONDS = 120
 SERVERS_STOP_SECONDS = 8  # Prefect would wait for every browser that looks at it
@@ -79,7 +84,7 @@ def up(current: Settings, prefect_port: int, mlflow_port: int, *, workers: bool,
     Raises:
         TunegateError: a port is taken, or something did not start; the line names it and its log.
     """
-    with _alone(current):
+    with _alone(current), _ended_like_ctrl_c():
         standing = _standing(current)
         if standing is not None:
             return _complete(current, standing, workers=workers, say=say)
@@ -105,6 +110,7 @@ def _complete(current: Settings, standing: Addresses, *, workers: bool, say: Say
     wanted |= {f"{WORKER_OF}{pool}" for pool in POOLS if workers}
     missing = sorted(wanted - running)
     _deploy_everything(current, standing.prefect_api, say)
+    _crash_silent(standing.prefect_api, say)
     try:
         _start_workers(current, standing, missing, say)
     except BaseException:
@@ -125,6 +131,27 @@ def join(current: Settings) -> None:
     """Make this process use the platform's Prefect server, if one is up and the environment names no other."""
     if current.prefect_api_url is None and (standing := _standing(current)) is not None:
         use_server(standing.prefect_api)
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Take the end of a service and a closed terminal like Ctrl-C, which stops what was started, undisturbed.
+
+    What whoever started us ignores stays ignored: `nohup tunegate up`.
+    """
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def stop(_: int, __: FrameType | None) -> None:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # ---- start
@@ -152,6 +179,8 @@ def _start_all(current: Settings, prefect_port: int, mlflow_port: int, *, worker
     _deploy_everything(current, prefect_api, say)
     if current.prefect_api_url is None:  # our own: no worker of it is alive, and its automations listen by now
         _take_up_runs(prefect_api, began, say)
+    else:
+        _crash_silent(prefect_api, say)
     wanted = [f"{WORKER_OF}{pool}" for pool in POOLS if workers]
     _start_workers(current, addresses, wanted, say)
     addresses = addresses.model_copy(update={"parts": (*(process.name for process, _ in started), *wanted)})
@@ -169,7 +198,7 @@ def _start_workers(current: Settings, standing: Addresses, parts: list[str], say
         # a dead one of the same name would seem online for a while
         name = f"{pool}-{socket.gethostname()}-{time.time():.0f}"
         command = (*WORKERS[pool], "--pool", pool, "--name", name)
-        process = _start(current, part, *command, **variables)
+        process = _start(current, part, *command, **{**variables, **DEVICES[pool]})
         _wait_for(process, partial(_worker_is_online, standing.prefect_api, pool, name))
     if parts:
         say(f"workers: {', '.join(part.removeprefix(WORKER_OF) for part in parts)}")
@@ -273,9 +302,7 @@ def _deploy_everything(current: Settings, prefect_api: str, say: Say) -> None:
         deployed = subprocess.run(
             [_tool("prefect"), "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
             cwd=PROJECT,
-            env=_variables(
-                current, PREFECT_API_URL=prefect_api, PWD=str(PROJECT), TUNEGATE_RECIPE=recipe, **{PART: "deploy"}
-            ),
+            env=_variables(current, PREFECT_API_URL=prefect_api, TUNEGATE_RECIPE=recipe, **{PART: "deploy"}),
             capture_output=True,
             text=True,
             check=False,
@@ -415,6 +442,14 @@ def _take_up_runs(prefect_api: str, began: datetime, say: Say) -> None:
                 client.set_flow_run_state(run.id, Crashed(message="The platform went down."), force=True)
     if taken_up:
         say(f"runs that go on: {', '.join(taken_up)}")
+
+
+def _crash_silent(prefect_api: str, say: Say) -> None:
+    """End the runs whose death no automation notices: whoever runs `up` again need not wait for `reconcile`."""
+    with _client(prefect_api) as client:
+        crashed = crash_silent(client)
+    if crashed:
+        say(f"runs that were killed: {', '.join(crashed)}")
 
 
 def _worker_is_online(prefect_api: str, pool: str, name: str) -> bool:

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import end_expired, tell_decided, tell_moved, tell_requested
+from flows.events import end_expired, tell_decided, tell_moved, tell_refused, tell_requested
 from flows.forms import ModelName
 from flows.runs import deployed_run, form_sent_at, is_marked, mark, other_run, refusal, sent_form
 from tasks import promote as promotion
@@ -46,7 +46,8 @@ def promote(model: ModelName) -> Promoted | State[None]:
         model: the registered name, without `-candidates`.
 
     Returns:
-        The move; a state that names the run where another has the same request; a failed state where it was refused.
+        The move; a completed state where people rejected it, nobody decided in time, or another run has the same
+        request, which it names; a failed state where it was refused.
     """
     try:
         return _ask_and_move(model)
@@ -66,7 +67,9 @@ def _ask_and_move(model: str) -> Promoted | State[None]:
             return Completed(message=f"run {other} has this request already: decide there")
         _announce(entry)
         mark(run, entry.digest)
-    _ask_until_decided(entry, run)
+    stands = _ask_until_decided(entry, run)
+    if stands.state in ("rejected", "expired"):  # an end like any other, and no failure of which the team is to hear
+        return Completed(message=f"{stands.state}: {stands.why}")
     log = get_run_logger()
     log.info("decided; now the way back is rehearsed and every digest taken anew, which takes minutes on a CPU")
     done = promotion.promote(entry.digest, load_policy, current)
@@ -82,20 +85,20 @@ def _announce(entry: Entry) -> None:
     tell_requested(asked, stands)
 
 
-def _ask_until_decided(entry: Entry, run: str) -> None:
-    policy, current, why = load_policy(), settings(), ""
+def _ask_until_decided(entry: Entry, run: str) -> promotion.Standing:
+    """Where the request stands, once it waits for nobody."""
+    policy, current, why, number = load_policy(), settings(), "", 0
     asked = promotion.requested(entry)
-    for number in count():
-        stands = promotion.where(entry, policy, current)
-        if stands.state != "waiting":
-            _record_late(entry, run, number)
-            return
+    while (stands := promotion.where(entry, policy, current)).state == "waiting":
         text = (f"**Not counted: {why}**\n\n" if why else "") + promotion.review(entry, stands, current)
         left = (asked.expires_at - datetime.now(UTC)).total_seconds()
         form = _form(text, _key(number), int(left) + LATE_SECONDS)
         why = "resumed without a form" if form is None else _record(entry, form, run, f"{run}/{number}")
         if why:
             get_run_logger().warning("not counted, asked again: %s", why)
+        number += 1
+    _record_late(entry, run, number)
+    return stands
 
 
 def _key(number: int) -> str:
@@ -138,6 +141,7 @@ def _record(entry: Entry, form: Decision, run: str, name: str) -> str:
     try:
         stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=sent_at)
     except PromotionRefused as refused:
+        tell_refused(promotion.requested(entry).model, refused)
         return str(refused)
     if not replayed:
         tell_decided(promotion.requested(entry), attempt, stands)

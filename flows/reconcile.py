@@ -8,7 +8,7 @@ from prefect.artifacts import create_table_artifact
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
 from flows.events import end_expired, tell_moved, tell_rolled_back
-from flows.runs import crash_silent, end_waiting
+from flows.runs import end_silent, end_waiting
 from tasks import promote as promotion
 from tasks.errors import LedgerError
 from tasks.ledger import Promoted
@@ -33,7 +33,7 @@ def reconcile() -> int:
     for entry, stands in promotion.requests(policy, current):
         if stands.state in ("rejected", "expired", "promoted"):
             end_waiting(entry.digest, f"{stands.state}: {stands.why}")
-    crash_silent()
+    end_silent()
     findings = [*stuck, *verify(policy, current)]
     _show(findings)
     bad = [finding for finding in findings if not finding.holds]

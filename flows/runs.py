@@ -118,21 +118,27 @@ def end_waiting(request: str, why: str) -> None:
         logging.getLogger("tunegate").warning("the runs that wait for %s could not be ended: %r", request[:12], error)
 
 
-def crash_silent() -> None:
-    """Crash every run of `promote` and `rollback` whose worker was killed, before it began or after: nobody else does.
+def crash_silent(client: SyncPrefectClient) -> list[str]:
+    """Crash every run of `promote` and `rollback` whose worker was killed, begun or not; returns their names.
 
-    They carry no tag `heartbeat`, see deployments/automations.yaml. What they began, `reconcile` has ended before.
+    They carry no tag `heartbeat`, see deployments/automations.yaml, so nobody else notices. What they began ends with
+    `reconcile`, or with the next promotion or rollback of that model.
     """
-    if settings().prefect_api_url is None:
-        return
     from prefect.states import Crashed
 
-    with _client() as client:
-        for run in _runs(client, *TAKEN, flows=("promote", "rollback")):
-            if _is_silent(client, run):
-                why = f"Nothing heard of it for {SILENCE.total_seconds() / 60:.0f} minutes; its worker is gone."
-                crashed: State[None] = Crashed(message=why)
-                client.set_flow_run_state(run.id, crashed, force=True)
+    killed = [run for run in _runs(client, *TAKEN, flows=("promote", "rollback")) if _is_silent(client, run)]
+    for run in killed:
+        why = f"Nothing heard of it for {SILENCE.total_seconds() / 60:.0f} minutes; its worker is gone."
+        crashed: State[None] = Crashed(message=why)
+        client.set_flow_run_state(run.id, crashed, force=True)
+    return [run.name for run in killed]
+
+
+def end_silent() -> None:
+    """Crash the silent runs of the server that this process uses, if it uses one."""
+    if settings().prefect_api_url is not None:
+        with _client() as client:
+            crash_silent(client)
 
 
 def _runs(client: SyncPrefectClient, *states: str, flows: tuple[str, ...] = (), **wanted: object) -> list[FlowRun]:

@@ -11,6 +11,7 @@
     ├── GateRefused           2  a critical expectation said no, or a second look over what was to be uploaded; what a
     │                            gate says is a result, not an error
     └── PromotionRefused      2  a request, a decision or a proof that does not count
+        └── ApproverLocked    2  the wrong code after which no more of them are looked at for a while
 
 A message is one line, names the file or field, and never quotes a value that may be personal.
 """
@@ -84,3 +85,7 @@ class PromotionRefused(TunegateError):
     """A request that may not be made, or a decision that does not count; nothing was changed."""
 
     exit_code = 2
+
+
+class ApproverLocked(PromotionRefused):
+    """One wrong code too many under the name of an approver, who is to hear of it: somebody may be guessing."""

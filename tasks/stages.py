@@ -123,6 +123,7 @@ _EVALUATE = (
     "tasks.check.rules",
     "tasks.ingest.texts",
     "tasks.scrub.second_look",
+    "tasks.scrub.batches",
     "tasks.scrub.pseudonyms",
 )
 
@@ -138,7 +139,7 @@ _ANSWER = (
     "tasks.train.model",
 )
 
-_LOOKS = ("tasks.scrub.uploads", "tasks.scrub.second_look")
+_LOOKS = ("tasks.scrub.uploads", "tasks.scrub.second_look", "tasks.scrub.batches")
 
 _RAY_AHEAD = 16  # calls that wait for a worker, two each
 

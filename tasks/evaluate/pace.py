@@ -14,6 +14,11 @@ def measured_on(threads: int, batch_size: int) -> str:
     return f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}, batches of {batch_size}"
 
 
+def is_here(measured: str) -> bool:
+    """Whether that was measured, whatever the threads and batches, on the processor that this process would use."""
+    return measured.startswith(f"{_processor()}, ")
+
+
 @cache
 def _processor() -> str:
     """The GPU's name, or the CPU's."""

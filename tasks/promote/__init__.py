@@ -15,7 +15,7 @@ from typing import Any
 from conf.policy import Approver, Policy, Rule
 from conf.settings import Settings
 from tasks.account import account
-from tasks.errors import DigestMismatch, ModelError, PromotionRefused
+from tasks.errors import ApproverLocked, DigestMismatch, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
     Digests,
@@ -38,6 +38,8 @@ from tasks.ledger import (
 )
 from tasks.promote import proofs, registry
 from tasks.promote.decision import (
+    GUESSES,
+    NOT_PROVEN,
     SHOWN,
     Attempt,
     Rollback,
@@ -52,6 +54,7 @@ from tasks.promote.decision import (
     rule_of,
     safe,
     standing,
+    wrong_codes,
 )
 from tasks.promote.evidence import (
     compared_champion,
@@ -74,6 +77,7 @@ from tasks.results import ChampionEvaluation, Verdict
 __all__ = [
     "Attempt",
     "Override",
+    "Standing",
     "decide",
     "enroll",
     "expire",
@@ -286,6 +290,7 @@ def decide(
 
     Raises:
         PromotionRefused: the decision does not count, with the one reason.
+        ApproverLocked: nor does the next for a while, of whoever claims this name by a code.
         LedgerError: the chain is broken.
     """
     ledger = Ledger.of(settings)
@@ -306,11 +311,18 @@ def decide(
     with head_kept(asked.model, ledger, settings), ledger.busy():
         known = recorded(ledger.entries(), attempt.name) if attempt.name else None
         written = known or ledger.append_if(event, now=now).event
-    if isinstance(written, Refused):
-        raise PromotionRefused(f"{name[:SHOWN]}: {written.why}; nothing was decided")
+        if isinstance(written, Refused):
+            raise _refusal(f"{name[:SHOWN]}: {written.why}; nothing was decided", written, ledger, fresh=known is None)
     if attempt.kind == "rejected":
         registry.close(client(settings), asked, "rejected")
     return standing(ledger.entries(), entry.digest, policy, now)
+
+
+def _refusal(why: str, written: Refused, ledger: Ledger, *, fresh: bool) -> PromotionRefused:
+    """The error of an attempt that did not count; of one that was just written, maybe the guess that locks the name."""
+    if fresh and written.why == NOT_PROVEN and not len(wrong_codes(ledger.entries(), written.claimed)) % GUESSES:
+        return ApproverLocked(f"{why}; too many wrong codes came for {written.claimed}: is somebody guessing?")
+    return PromotionRefused(why)
 
 
 def _signed(key: Path, text: bytes) -> Proof:
@@ -382,7 +394,7 @@ def _described(ledger: Ledger, entry: Entry, stands: Standing, settings: Setting
     """What stays with the version for whoever looks at it in MLflow."""
     events = [other.event for other in ledger.entries()]
     decisions = [event for event in events if isinstance(event, Decided) and event.request == entry.digest]
-    return decided(review(entry, stands, settings), decisions)
+    return decided(review(entry, stands, settings), requested(entry).digests, decisions)
 
 
 def _rehearse_the_way_back(ledger: Ledger, name: str, policy: Policy, settings: Settings) -> None:
@@ -442,7 +454,7 @@ def rollback(
         done = judged_rollback(ledger.entries(), order, policy, now, prove, by_code=key is None)
         entry = ledger.append(done, now=now)
         if isinstance(done, Refused):
-            raise PromotionRefused(f"{model}: {done.why}; nothing was changed")
+            raise _refusal(f"{model}: {done.why}; nothing was changed", done, ledger, fresh=True)
         registry.swap_back(reg, model, previous, champion)
         registry.mark_rolled_back(reg, model, previous, entry.digest)
         return done

@@ -18,6 +18,8 @@ from tasks.promote.evidence import verified_digests
 from tasks.promote.head import lost_head
 from tasks.register.runs import client
 
+CANDIDATES = "-candidates"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -58,7 +60,10 @@ def champions(settings: Settings) -> list[Champion]:
 
 
 def verify(policy: Policy, settings: Settings) -> list[Finding]:
-    """Everything that can be checked of every model that has, or had, a champion. A broken ledger is the only finding.
+    """Everything that can be checked of every model of ours that has, or had, a champion.
+
+    Ours is what the ledger names or has candidates: an MLflow server may serve others too. A broken ledger is the only
+    finding.
 
     Raises:
         MlflowException: the registry cannot be reached.
@@ -74,10 +79,20 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     now = Ledger.of(settings).entries()  # after the tags: what another writes meanwhile is not lost
     lost = {name: lost_head(models[name], now) for name in sorted(models)}
     found += [Finding(name, False, what) for name, what in lost.items() if what]
-    names = set(models) | set(told_champions(entries))
-    for name in sorted(name for name in names if not name.endswith("-candidates")):
+    ours = _named(entries) | {name.removesuffix(CANDIDATES) for name in models if name.endswith(CANDIDATES)}
+    others = sorted(name for name in set(models) - ours if not name.endswith(CANDIDATES))
+    if foreign := [name for name in others if registry.alias(registered, name, registry.CHAMPION)]:
+        what = f"not ours, and not looked at (no ledger entry, no {CANDIDATES}): {', '.join(foreign)}"
+        found.append(Finding("registry", True, what))
+    for name in sorted(ours):
         found += _model(registered, name, entries, settings)
     return found
+
+
+def _named(entries: tuple[Entry, ...]) -> set[str]:
+    """The models that the ledger knows: one that was asked for and lost its candidates is still ours."""
+    events = [entry.event for entry in entries]
+    return {event.model for event in events if isinstance(event, Requested | Promoted | RolledBack)}
 
 
 def _registered(registered: Any) -> Iterator[Any]:
@@ -121,25 +136,33 @@ def _model(registered: Any, name: str, entries: tuple[Entry, ...], settings: Set
     told, told_previous = (move.version, move.previous) if move else (None, None)
     if champion is None and told is None:
         return
-    if champion != told:
+    if champion is None or champion != told:
         yield Finding(name, False, f"champion is {champion or 'gone'}, the ledger says {told or 'none'}: moved outside")
         return
     yield Finding(name, True, f"champion is version {champion}, as the ledger says")
     previous = registry.alias(registered, name, registry.PREVIOUS)
     says = f"the ledger says {told_previous or 'none'}" + (": moved outside" if previous != told_previous else "")
     yield Finding(name, previous == told_previous, f"previous is {previous or 'none'}, {says}")
+    yield _version(registered, name, champion, "", entries, settings)
+    if previous is not None and previous == told_previous:  # else it would be found out in the emergency
+        yield _version(registered, name, previous, f"the way back, version {previous}: ", entries, settings)
+
+
+def _version(
+    registered: Any, name: str, version: str, which: str, entries: tuple[Entry, ...], settings: Settings
+) -> Finding:
+    """Whether a version is what was approved and promoted, from its tag back to the source rows."""
     promoted = [
         entry for entry in entries
-        if isinstance(entry.event, Promoted) and (entry.event.model, entry.event.version) == (name, champion)
+        if isinstance(entry.event, Promoted) and (entry.event.model, entry.event.version) == (name, version)
     ]  # fmt: skip
-    tag = registered.get_model_version(name, champion).tags.get(registry.ENTRY_TAG)
+    tag = registered.get_model_version(name, version).tags.get(registry.ENTRY_TAG)
     if not promoted or tag != promoted[-1].digest:
-        yield Finding(name, False, f"version {champion} names another ledger entry than the one that promoted it")
-        return
+        what = f"version {version} names another ledger entry than the one that promoted it"
+        return Finding(name, False, f"{which}{what}")
     try:
-        same = verified_digests(name, str(champion), settings) == approved_digests(entries, name, str(champion))
+        same = verified_digests(name, version, settings) == approved_digests(entries, name, version)
     except TunegateError as error:
-        yield Finding(name, False, str(error))
-        return
+        return Finding(name, False, f"{which}{error}")
     what = "adapter, base, data, recipe, evaluation, verdict and whose run it was are those that were approved"
-    yield Finding(name, same, what)
+    return Finding(name, same, f"{which}{what}")

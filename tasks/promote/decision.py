@@ -7,6 +7,7 @@ requested ─► approved … (N different people) ─► promoted
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from tasks.errors import PromotionRefused
 from tasks.ledger import Decided, Entry, Expired, Moving, Promoted, Proof, Refused, Requested, RolledBack
 
 NOT_PROVEN = "wrong code or key"
+REPLAYED = "this code was used already"
 NOT_LISTED = "not an approver of this model"
-GUESSES = 5  # so many wrong codes in a row of this time lock a name for as long
-GUESS_MINUTES = 15
-LOCKED = f"too many wrong codes; wait {GUESS_MINUTES} minutes, or sign with a key"
+GUESSES = 5  # so many wrong codes without a good one lock a name, so many more lock it for twice as long
+LOCK = timedelta(minutes=15)
+LONGEST_LOCK = timedelta(days=1)  # whoever guesses keeps out whom they guess for
 SHOWN = 12  # hex digits of a digest that a person reads and types
 
 State = Literal["waiting", "approved", "rejected", "expired", "promoted"]
@@ -195,10 +197,10 @@ def judged(
         prove: the proof, verified, or None where it does not hold. Not asked for a name whose codes are locked.
         by_code: whether it comes with a one-time code: nobody guesses a signature, so keys are never locked.
     """
-    is_locked = by_code and locked(entries, attempt.approver, now)
-    proof = None if is_locked else _proof(attempt.approver, policy, prove)
+    locked = against_guesses(entries, attempt.approver, now) if by_code else ""
+    proof = None if locked else _proof(attempt.approver, policy, prove)
     why = _against(entries, request, attempt, policy, now)
-    why = why or (LOCKED if is_locked else _against_proof(entries, attempt.approver, proof))
+    why = why or locked or _against_proof(entries, attempt.approver, proof)
     if proof is not None and not why:
         return Decided(
             kind=kind_of(attempt, find_request(entries, request)[1]),
@@ -227,12 +229,12 @@ def judged_rollback(
     Raises:
         PromotionRefused: no rule fits.
     """
-    is_locked = by_code and locked(entries, order.approver, now)
-    proof = None if is_locked else _proof(order.approver, policy, prove)
+    locked = against_guesses(entries, order.approver, now) if by_code else ""
+    proof = None if locked else _proof(order.approver, policy, prove)
     reasons = (
         (order.approver not in rule_of(policy, order.model).approvers, NOT_LISTED),
         (not order.reason.strip(), "a rollback needs a reason"),
-        (is_locked, LOCKED),
+        (bool(locked), locked),
     )
     why = next((why for holds, why in reasons if holds), "")
     why = why or _against_proof(entries, order.approver, proof)
@@ -275,14 +277,31 @@ def safe(name: str) -> str:
     return name if re.fullmatch(NAME, name) and len(name) <= 64 else "?"
 
 
-def locked(entries: Sequence[Entry], name: str, now: datetime) -> bool:
-    """Whether too many wrong codes came under this name of late."""
-    since = now - timedelta(minutes=GUESS_MINUTES)
-    wrong = [
-        e for e in entries
-        if isinstance(e.event, Refused) and e.event.claimed == name and e.event.why == NOT_PROVEN and e.at > since
-    ]  # fmt: skip
-    return len(wrong) >= GUESSES
+def against_guesses(entries: Sequence[Entry], name: str, now: datetime) -> str:
+    """Why no code counts under this name for now, in one line; empty where one would."""
+    wrong = wrong_codes(entries, name)
+    series = len(wrong) // GUESSES
+    if not series:
+        return ""
+    lock = min(LOCK * 2 ** min(series - 1, 10), LONGEST_LOCK)
+    left = wrong[series * GUESSES - 1] + lock - now
+    minutes = math.ceil(left / timedelta(minutes=1))
+    return f"too many wrong codes; wait {minutes} minutes, or sign with a key" if minutes > 0 else ""
+
+
+def wrong_codes(entries: Sequence[Entry], name: str) -> list[datetime]:
+    """When wrong codes came under this name since the last good one."""
+    wrong: list[datetime] = []
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Decided | RolledBack) and event.approver == name and event.proof.step is not None:
+            wrong = []
+        if isinstance(event, Refused) and event.claimed == name:
+            if event.step is not None and event.why != REPLAYED:  # whoever saw it typed may send that again
+                wrong = []
+            elif event.why == NOT_PROVEN:
+                wrong.append(entry.at)
+    return wrong
 
 
 def _against(entries: Sequence[Entry], request: str, attempt: Attempt, policy: Policy, now: datetime) -> str:
@@ -314,7 +333,7 @@ def against_replay(entries: Sequence[Entry], approver: str, proof: Proof) -> str
     ]
     used += [e.event.step for e in entries if isinstance(e.event, Refused) and e.event.claimed == approver]
     last = max((step for step in used if step is not None), default=None)
-    return "this code was used already" if proof.step is not None and last is not None and proof.step <= last else ""
+    return REPLAYED if proof.step is not None and last is not None and proof.step <= last else ""
 
 
 def _decisions(events: Sequence[object], request: str) -> list[Decided]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.ledger import Decided, Entry, Requested
+from tasks.ledger import Decided, Digests, Entry, Requested
 from tasks.promote.decision import SHOWN, Standing
 from tasks.results import Verdict
 
@@ -38,7 +38,11 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run
     )
 
 
-def decided(page: str, decisions: Iterable[Decided]) -> str:
-    """What stays with a version that was promoted: who decided what and why, then the page that they had read."""
+def decided(page: str, digests: Digests, decisions: Iterable[Decided]) -> str:
+    """What stays with a version that was promoted: its digests, who decided what and why, the page that they had read.
+
+    In this order, for MLflow keeps no more than the beginning of a long one.
+    """
+    bound = ", ".join(f"{name} `{value}`" for name, value in digests.stated().items())
     made = [f"- {event.kind} by {event.approver} ({event.proof.method}): {event.reason}" for event in decisions]
-    return "\n".join(["## Decided", "", *made, "", page])
+    return "\n".join([f"Bound to {bound}.", "", "## Decided", "", *made, "", page])

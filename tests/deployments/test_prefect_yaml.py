@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from typing import Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 import yaml
 from prefect import Flow, states
+from prefect.deployments.steps import set_working_directory
 from prefect.events.schemas.automations import AutomationCore
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from prefect.settings import PREFECT_EVENTS_PROACTIVE_GRANULARITY
@@ -19,7 +23,8 @@ from prefect.utilities.templating import apply_values, find_placeholders
 from prefect.workers.base import BaseJobConfiguration
 
 from conf.load import recipe_names
-from conf.settings import BEAT, PROJECT
+from conf.settings import BEAT, PROJECT, inherited
+from flows.events import Kind
 from flows.platform import POOLS, WORKERS, with_beat
 from flows.ready.worker import IMPORTED, ReadyJobConfiguration, ReadyWorker
 
@@ -76,6 +81,25 @@ def test_every_deployment_starts_a_flow_with_parameters_that_it_takes(deployment
     assert set(given) <= set(inspect.signature(flow.fn).parameters)
     assert deployment["description"]
     assert "tunegate" in deployment["tags"]
+
+
+def test_every_flow_is_found_as_a_module_from_whatever_folder_a_worker_starts_its_run_in(tmp_path: Path) -> None:
+    """An image and another machine have the code elsewhere than where it was deployed from."""
+    entrypoints = [deployment["entrypoint"] for deployment in DEPLOYMENTS]
+    code = "import sys, prefect.flows as p; print(*(p.load_flow_from_entrypoint(e).name for e in sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *entrypoints], cwd=tmp_path, env=inherited(), capture_output=True, text=True
+    )
+    assert done.stdout.split() == NAMES, done.stderr
+
+
+def test_a_run_stays_in_the_folder_that_it_was_started_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # without a step Prefect copies the folder of an image into one of the run, libraries and all
+    ((name, given),) = (step.popitem() for step in yaml.safe_load((FOLDER / "prefect.yaml").read_text())["pull"])
+    assert name == f"prefect.deployments.steps.{set_working_directory.__name__}"
+    monkeypatch.chdir(tmp_path)
+    assert set_working_directory(**given) == {"directory": str(tmp_path)}
+    assert Path.cwd() == tmp_path
 
 
 @each_deployment
@@ -151,6 +175,14 @@ def test_automations_are_those_of_prefect(automation: dict[str, Any]) -> None:
     assert AutomationCore.model_validate({**automation, "actions": actions}).name.startswith("tunegate-")
 
 
+def test_the_team_hears_of_all_that_is_told_of_approvals() -> None:
+    told = {f"tunegate.{kind}" for kind in get_args(Kind) if kind.startswith("approval.")}
+    heard = {
+        name for a in AUTOMATIONS if a["actions"][0]["type"] == "send-notification" for name in a["trigger"]["expect"]
+    }
+    assert told <= heard
+
+
 @each_pool
 def test_a_pool_template_uses_each_of_its_variables_and_no_other(kind: str) -> None:
     found = template(kind)
@@ -207,3 +239,15 @@ def test_the_worker_of_each_kind_understands_its_template(kind: str) -> None:
         assert pod["securityContext"]["runAsNonRoot"] is True
     if kind == "docker":
         assert job.model_dump()["privileged"] is False
+        assert gpus_of(job) == [
+            {"Driver": "nvidia", "Count": 1, "DeviceIDs": [], "Capabilities": [["gpu"]], "Options": {}}
+        ]
+        assert gpus_of(job_of(kind, device_requests=[])) == []
+
+
+def gpus_of(job: BaseJobConfiguration) -> list[dict[str, Any]]:
+    """The GPUs that docker-py asks the engine for, of what the worker gives it."""
+    from docker.types import HostConfig
+
+    given = job.model_dump()["container_create_kwargs"]
+    return list(HostConfig(version="1.44", **given)["DeviceRequests"])

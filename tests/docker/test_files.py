@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -104,6 +105,23 @@ def test_our_containers_can_do_little(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if service.get("restart") != "no"])
 def test_every_service_that_stays_has_a_health_check(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "healthcheck" in service])
+def test_no_health_check_asks_a_name_that_is_ipv6_first(name: str) -> None:
+    """In Alpine `localhost` is ::1 before it is 127.0.0.1, and nobody listens there."""
+    assert "localhost" not in " ".join(SERVICES[name]["healthcheck"]["test"])
+
+
+def test_only_who_needs_the_object_storage_shares_a_network_with_it() -> None:
+    inside = {name for name, service in SERVICES.items() if "storage" in service.get("networks", ["default"])}
+    assert inside == {"storage", "mlflow", "deploy", "worker-cpu", "worker-gpu"}
+    assert SERVICES["storage"]["networks"] == ["storage"]
+    assert "ports" not in SERVICES["storage"]
+    assert {"-webdav=false", "-admin.ui=false"} <= set(SERVICES["storage"]["command"])
+    template = json.loads((PROJECT / "deployments" / "pools" / "docker.json").read_text())
+    names = {network["name"] for network in COMPOSE["networks"].values()}
+    assert set(template["variables"]["properties"]["networks"]["default"]) == names
 
 
 def test_there_is_a_worker_for_each_pool() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import sqlite3
@@ -25,11 +26,14 @@ from sqlalchemy.exc import DatabaseError
 
 from conf.settings import PROJECT
 from flows.log import reason
+from flows.platform import POOLS, _deployed
 from tests.flows.place import Place
 from tests.flows.platform import Platform, free_port
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.platform]
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +159,23 @@ def test_an_up_that_is_killed_while_it_deploys_leaves_no_record_and_does_not_loc
     assert not record(half).exists()
 
 
+@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
+def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number: signal.Signals) -> None:
+    """By Ctrl-C, as a service, or with its terminal."""
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("whoever started the tests has them ignore it, as nohup does, and so does what they start")
+    with begun(half) as stopped:
+        wait_for(lambda: bool(half.processes("prefect")))
+        stopped.send_signal(number)
+        _, errors = stopped.communicate()
+    assert errors.strip() == "error: stopped; the same command goes on from here"
+    assert stopped.returncode in (
+        130,
+        -signal.SIGINT,
+    )  # to a shell they are one; Python's own, where an import was at work
+    nothing_is_left(half)
+
+
 def test_a_worker_that_dies_at_once_is_named_and_all_is_stopped(half: Platform) -> None:
     """And what the killed one left, servers on the very ports that this one wants, was stopped before."""
     log = half.place.home / "logs" / "worker-cpu.log"
@@ -178,6 +199,14 @@ def test_a_record_whose_ports_are_now_somebody_elses_is_not_believed(half: Platf
     found = half.up()
     assert (found["prefect_ui"], found["mlflow"]) == (half.ui, half.mlflow)
     assert {process.environ()["TUNEGATE_PART"] for process in half.processes()} >= set(parts)
+
+
+def test_runs_of_the_pool_cpu_see_no_gpu_and_no_deployment_names_a_folder_of_this_machine(half: Platform) -> None:
+    seen = {pool: half.processes(f"worker-{pool}")[0].environ().get("CUDA_VISIBLE_DEVICES") for pool in POOLS}
+    assert seen == {"cpu": "", "gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    for name in _deployed():
+        (step,) = half.deployment(f"{name}/{name}")["pull_steps"]
+        assert list(step.values()) == [{"directory": "."}]
 
 
 def test_a_worker_that_dies_at_the_next_up_leaves_what_stood(half: Platform) -> None:

@@ -13,13 +13,15 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from prefect import State
 from prefect.input import keyset_from_paused_state
 from prefect.states import StateType, Suspended
 
 from conf.settings import settings
-from flows import runs
+from flows import events, runs
 from tasks.ledger import Entry, Expired, Ledger, Promoted, Refused, Requested
-from tests.tasks.promote.desk import DIGESTS, policy
+from tasks.promote.decision import GUESSES, Standing
+from tests.tasks.promote.desk import DIGESTS, SIGNED, policy
 
 module = importlib.import_module("flows.promote")  # the package's name of it is the flow's
 MOVED = Promoted(request="0" * 64, model="bank", version="2", previous="1")
@@ -77,7 +79,13 @@ def test_a_run_of_a_request_that_another_has_ends_and_names_it_but_never_one_tha
     monkeypatch.setattr(module.promotion, "promote", lambda *_: MOVED)
     monkeypatch.setattr(module, "tell_moved", lambda _: None)
     monkeypatch.setattr(module, "other_run", lambda *_: "first")
-    monkeypatch.setattr(module, "_ask_until_decided", lambda *arguments: asked.append(arguments))
+    approved = Standing("approved", ("ann",), "approved", moving=False)
+
+    def ask(*arguments: object) -> Standing:
+        asked.append(arguments)
+        return approved
+
+    monkeypatch.setattr(module, "_ask_until_decided", ask)
     monkeypatch.setattr(module, "is_marked", lambda *_: False)
     ended = module._ask_and_move("bank")
     assert (ended.type, ended.message) == (StateType.COMPLETED, "run first has this request already: decide there")
@@ -85,6 +93,52 @@ def test_a_run_of_a_request_that_another_has_ends_and_names_it_but_never_one_tha
     monkeypatch.setattr(module, "is_marked", lambda *_: True)
     assert module._ask_and_move("bank") == MOVED
     assert asked == [(late, "second")]
+
+
+def answered(late: Entry, monkeypatch: pytest.MonkeyPatch) -> State[None]:
+    """How a run that has this request ends, where nothing waits for it any more."""
+    monkeypatch.setattr(module, "deployed_run", lambda: "run-1")
+    monkeypatch.setattr(module, "end_expired", lambda _: None)
+    monkeypatch.setattr(module, "prepare_environment", lambda _: None)
+    monkeypatch.setattr(module.promotion, "request", lambda *_, **__: late)
+    monkeypatch.setattr(module, "is_marked", lambda *_: True)
+    monkeypatch.setattr(module, "sent_form", lambda *_: None)
+    ended = module.promote.fn("bank")
+    assert isinstance(ended, State)
+    return ended
+
+
+def test_a_run_whose_request_nobody_answered_ends_and_is_no_failure(
+    late: Entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = answered(late, monkeypatch)
+    assert ended.type == StateType.COMPLETED
+    assert str(ended.message).startswith("expired: nobody decided before")
+
+
+def test_a_run_whose_form_says_reject_ends_and_is_no_failure(late: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.promotion, "proof_of", lambda *_, **__: SIGNED)
+    monkeypatch.setattr(module.promotion, "review", lambda *_: "the page")
+    monkeypatch.setattr(module.promotion.registry, "close", lambda *_: None)
+    monkeypatch.setattr(module.promotion, "client", lambda _: None)
+    monkeypatch.setattr(module, "tell_decided", lambda *_: None)
+    monkeypatch.setattr(module, "suspend_flow_run", lambda **_: module.Decision(**{**FORM, "decision": "reject"}))
+    asked = module.promotion.requested(late).model_copy(update={"expires_at": datetime.now(UTC) + timedelta(hours=1)})
+    ended = answered(Ledger.of(settings()).append(asked), monkeypatch)
+    assert (ended.type, ended.message) == (StateType.COMPLETED, "rejected: rejected by ann")
+
+
+def test_the_team_is_told_when_a_form_locks_an_approver(late: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(events, "tell", lambda kind, model, _: told.append((kind, model)))
+    asked = module.promotion.requested(late).model_copy(update={"expires_at": datetime.now(UTC) + timedelta(hours=1)})
+    entry = Ledger.of(settings()).append(asked)
+    for number in range(GUESSES):
+        assert told == []
+        why = module._record(entry, module.Decision(**FORM), "run-1", f"run-1/{number}")
+        assert "wrong code or key" in why
+    assert told == [("approval.refused", "bank")]
+    assert "too many wrong codes came for ann" in why
 
 
 class Server:

@@ -33,6 +33,7 @@ from tasks.promote import Attempt, Override, registry
 from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
 from tasks.promote.head import HEAD_TAG
+from tasks.promote.rehearsal import rehearse
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -145,6 +146,9 @@ def test_a_person_asks_approves_and_serves_the_champion(house: House) -> None:
     attached = house.registry.get_model_version("tiny", "1").description
     assert "- approved by first-approver (totp): read the report" in attached
     assert f"Request `{digest}`, approved" in attached
+    approved = promotion.requested(house.ledger_requests()[0]).digests.stated()
+    assert attached.startswith("Bound to ")  # MLflow cuts what is longer than 5,000 characters: the digests stand first
+    assert all(f"{name} `{value}`" in attached.split("## Decided")[0] for name, value in approved.items())
     assert house.alias("champion") == "1"
     assert registry.alias(house.registry, "tiny-candidates", "challenger") is None
     assert house.place.command("verify").returncode == 0
@@ -328,10 +332,12 @@ def test_an_alias_that_was_moved_by_hand_is_found(house: House) -> None:
 
 
 def test_a_champion_that_no_ledger_knows_is_found(house: House) -> None:
+    house.registry.create_registered_model("smuggled-candidates")
     house.registry.copy_model_version("models:/tiny/1", "smuggled")
     house.registry.set_registered_model_alias("smuggled", "champion", "1")
     assert house.bad_findings() == ["smuggled: champion is 1, the ledger says none: moved outside"]
-    house.registry.delete_registered_model("smuggled")
+    for name in ("smuggled", "smuggled-candidates"):
+        house.registry.delete_registered_model(name)
 
 
 def test_a_ledger_whose_tail_was_cut_is_found(house: House) -> None:
@@ -379,8 +385,21 @@ def test_a_champion_of_which_a_file_was_changed_is_found(house: House, part: str
     file = house.settings.home / "store" / FILES[part](lineage)
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    found = house.bad_findings()
+    assert len(found) == (1 if part in ("adapter", "evaluation") else 2)  # the way back has the same base and data
+    assert all("its content is not what its digest says" in line for line in found)
+    file.write_bytes(content)
+    assert house.bad_findings() == []
+
+
+def test_a_way_back_of_which_the_adapter_was_changed_is_found(house: House) -> None:
+    version = house.registry.get_model_version("tiny-candidates", "2")
+    folder = Path(house.registry.get_logged_model(version.source.removeprefix("models:/")).artifact_location[7:])
+    file = folder / "adapter_model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (found,) = house.bad_findings()
-    assert "its content is not what its digest says" in found
+    assert found == "tiny: the way back, version 2: tiny version 2: its files are not those that were evaluated"
     file.write_bytes(content)
     assert house.bad_findings() == []
 
@@ -493,6 +512,18 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
     assert house.alias("champion") == "1"
     reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
     promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
+
+
+def test_on_another_processor_than_that_of_its_evaluation_a_champion_need_only_answer(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("ab" * 32, "tiny", "1", 3, house.settings)
+    monkeypatch.setattr("tasks.evaluate.measured.read_measured_on", lambda _: "NVIDIA L4, 2 threads, batches of 32")
+    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "something else")
+    assert rehearse(*words) == Rehearsed(request=words[0], model="tiny", version="1", rows=3, same=0)
+    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "")
+    with pytest.raises(PromotionRefused, match="the way back to it does not work: 0 of 3 rows are answered"):
+        rehearse(*words)
 
 
 def test_a_recipe_that_was_not_reviewed_is_refused_and_leaves_a_trace(house: House) -> None:

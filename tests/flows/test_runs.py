@@ -14,7 +14,7 @@ from prefect.events.filters import EventFilter
 from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import runs
+from flows import platform, runs
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -68,12 +68,28 @@ def test_a_run_that_was_killed_with_its_worker_is_crashed_and_no_other(monkeypat
     killed, waits, queued = run(states.Running()), run(states.Suspended()), run(states.Scheduled())
     unbegun = run(states.Pending())
     watched, fresh = run(states.Running(), of=finetune), run(states.Running())
-    runs.crash_silent()
+    runs.end_silent()
     assert state(fresh) == "Running"  # not ten minutes ago
     silent(monkeypatch)
-    runs.crash_silent()
+    runs.end_silent()
     assert (state(killed), state(unbegun)) == ("Crashed", "Crashed")
     assert [state(one) for one in (waits, queued, watched)] == ["Suspended", "Scheduled", "Running"]
+
+
+def test_an_up_that_finds_the_platform_crashes_what_was_killed_and_says_so(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent(monkeypatch)
+    killed, waits = run(states.Running()), run(states.Suspended())
+    monkeypatch.delenv("PREFECT_API_URL")  # `up` knows the server by its record
+    said: list[str] = []
+    platform._crash_silent(address, said.append)
+    assert (state(killed), state(waits)) == ("Crashed", "Suspended")
+    with runs._client() as client:
+        assert client.read_flow_run(UUID(killed)).name in said[0]
+    assert said[0].startswith("runs that were killed: ")
+    platform._crash_silent(address, said.append)
+    assert len(said) == 1
 
 
 def test_a_run_that_beats_lives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +108,7 @@ def test_a_run_that_beats_lives(monkeypatch: pytest.MonkeyPatch) -> None:
 
     wait_for(heard, seconds=60)
     silent(monkeypatch, datetime.now(UTC) - began - timedelta(seconds=3))  # after both began, and before the beat
-    runs.crash_silent()
+    runs.end_silent()
     assert (state(lives), state(killed)) == ("Running", "Crashed")
 
 

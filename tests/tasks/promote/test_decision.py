@@ -9,17 +9,20 @@ import pytest
 from tasks.errors import PromotionRefused
 from tasks.ledger import Decided, Expired, Moving, Promoted, Proof, Refused, RolledBack
 from tasks.promote.decision import (
-    GUESS_MINUTES,
     GUESSES,
-    LOCKED,
+    LOCK,
     NOT_PROVEN,
+    REPLAYED,
     Attempt,
+    against_guesses,
     deciders,
     find_request,
     judged,
-    locked,
+    wrong_codes,
 )
 from tests.tasks.promote.desk import NOW, SIGNED, Desk, policy
+
+LOCKED = "too many wrong codes; wait 15 minutes, or sign with a key"
 
 
 def why(event: Decided | Refused) -> str:
@@ -120,9 +123,29 @@ def test_wrong_codes_lock_a_name_for_a_while_and_no_other() -> None:
         assert why(desk.decide("ann", proof=None)) == NOT_PROVEN
     assert why(desk.decide("ann", proof=code(1))) == LOCKED
     assert isinstance(desk.decide("bob", proof=code(1)), Decided)
-    later = NOW + timedelta(minutes=GUESS_MINUTES, seconds=1)
-    assert not locked(desk.entries, "ann", later)
+    later = NOW + LOCK + timedelta(seconds=1)
     assert isinstance(desk.decide("ann", proof=code(1), now=later), Decided)
+
+
+def test_each_further_series_of_wrong_codes_locks_twice_as_long_until_a_good_one() -> None:
+    desk, now, locks = Desk(policy(needed=2), expires_at=NOW + timedelta(days=365)), NOW, []
+    for _ in range(12):
+        for _ in range(GUESSES):
+            assert why(desk.decide("ann", proof=None, now=now)) == NOT_PROVEN
+            assert isinstance(desk.decide("bob", proof=None, now=now), Refused)  # each name counts for itself
+        began = now
+        while against_guesses(desk.entries, "ann", now):
+            now += timedelta(minutes=15)
+        locks.append((now - began) / timedelta(minutes=15))
+    assert locks == [1, 2, 4, 8, 16, 32, 64, 96, 96, 96, 96, 96]  # a day at most
+    for reason in (REPLAYED, "a decision needs a reason"):
+        assert len(wrong_codes(desk.entries, "ann")) == 12 * GUESSES
+        desk.write(Refused(request=desk.request, claimed="ann", why=reason, step=9), now)
+    for _ in range(GUESSES - 1):
+        desk.decide("ann", proof=None, now=now)
+    assert against_guesses(desk.entries, "ann", now) == ""
+    desk.decide("ann", proof=None, now=now)
+    assert against_guesses(desk.entries, "ann", now) == LOCKED
 
 
 def test_wrong_codes_lock_no_key() -> None:

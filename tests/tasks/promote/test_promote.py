@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from conf.settings import PROJECT, Settings
 from tasks import promote as promotion
 from tasks.account import account
 from tasks.artifacts import Store
-from tasks.errors import DigestMismatch, ModelError, PromotionRefused
+from tasks.errors import ApproverLocked, DigestMismatch, LedgerError, ModelError, PromotionRefused
 from tasks.ledger import (
     Decided,
     Enrolled,
@@ -101,6 +102,12 @@ class House:
         """A request that was promoted, as far as the ledger knows."""
         request = self.requested().digest
         return self.ledger.append(Promoted(request=request, model=self.model, version=version, previous=previous))
+
+    def sealed(self, *moves: Entry) -> None:
+        """Write on the versions that were promoted which entry promoted them, as each promotion does."""
+        for move in moves:
+            assert isinstance(move.event, Promoted)
+            self.registry.set_model_version_tag(self.model, move.event.version, registry.ENTRY_TAG, move.digest)
 
     def promoted_twice(self) -> None:
         """Version 2 is the champion, and 1 was before it."""
@@ -257,10 +264,7 @@ def test_a_rollback_that_finds_other_aliases_once_it_may_write_changes_nothing(
 def test_an_alias_moved_by_hand_to_a_version_that_was_approved_once_is_found_and_no_way_back(
     house: House, champion: str, previous: str
 ) -> None:
-    house.promoted("1")
-    house.promoted("2", "1")
-    last = house.promoted("3", "2")
-    house.registry.set_model_version_tag(house.model, "3", registry.ENTRY_TAG, last.digest)
+    house.sealed(house.promoted("1"), house.promoted("2", "1"), house.promoted("3", "2"))
     house.aliases("3", "2")
     assert house.alias_findings() == []
     house.aliases(champion, previous)
@@ -297,11 +301,64 @@ def test_an_alias_previous_planted_before_the_first_promotion_is_found(house: Ho
 
 
 def test_an_alias_previous_that_was_removed_is_found(house: House) -> None:
-    house.promoted("1")
-    last = house.promoted("2", "1")
-    house.registry.set_model_version_tag(house.model, "2", registry.ENTRY_TAG, last.digest)
+    house.sealed(house.promoted("1"), house.promoted("2", "1"))
     house.aliases("2")
     assert house.alias_findings() == ["previous is none, the ledger says 1: moved outside"]
+
+
+def test_a_way_back_that_was_changed_is_found_before_anybody_needs_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.sealed(house.promoted("1"), house.promoted("2", "1"))
+    house.aliases("2", "1")
+    assert house.alias_findings() == []
+    changed = DIGESTS.model_copy(update={"files": "other"})
+    monkeypatch.setattr(audit, "verified_digests", lambda _, version, __: changed if version == "1" else DIGESTS)
+    (found,) = house.alias_findings()
+    assert found.startswith("the way back, version 1: adapter, base, data,")
+
+
+def test_a_champion_of_others_on_the_same_server_is_named_and_no_fault(house: House) -> None:
+    name = f"foreign-{house.model}"
+    house.registry.create_registered_model(name)
+    house.registry.create_model_version(name, (house.settings.home / "model").as_uri())
+    house.registry.set_registered_model_alias(name, "champion", "1")
+    found = [f for f in verify(house.policy, house.settings) if name in f.what or name == f.subject]
+    assert [(f.subject, f.holds) for f in found] == [("registry", True)]
+    assert found[0].what.startswith("not ours, and not looked at (no ledger entry, no -candidates): ")
+    house.registry.create_registered_model(f"{name}-candidates")  # and now it is ours
+    (smuggled,) = [f for f in verify(house.policy, house.settings) if name in f.what or name == f.subject]
+    assert (smuggled.subject, smuggled.holds) == (name, False)
+    assert smuggled.what == "champion is 1, the ledger says none: moved outside"
+    for model in (name, f"{name}-candidates"):
+        house.registry.delete_registered_model(model)
+
+
+def test_an_edited_line_of_the_ledger_is_found_and_stops_every_decision_and_move(house: House) -> None:
+    house.promoted_twice()
+    entry, code = house.approved(), house.code("bob")
+    whole = house.ledger.path.read_text()
+    edited = whole.replace('"reason": "read it"', '"reason": "as I said"')
+    assert edited != whole
+    house.ledger.path.write_text(edited)
+    (number,) = [n for n, line in enumerate(edited.splitlines(), 1) if "as I said" in line]
+    why = f"{house.ledger.path}:{number}: was changed: its digest is another"
+    (found,) = verify(house.policy, house.settings)
+    assert (found.subject, found.holds) == ("ledger", False)
+    assert found.what.startswith(why)
+    attempt = Attempt("approved", "bob", DIGESTS.adapter[:12], "read it too")
+    house.registry.set_registered_model_alias(f"{house.model}-candidates", "challenger", "1")
+    tries: tuple[Callable[[], object], ...] = (
+        lambda: promotion.request(house.model, house.policy, house.settings),
+        lambda: promotion.decide(entry.digest, attempt, house.policy, house.settings, code=code),
+        lambda: promotion.promote(entry.digest, lambda: house.policy, house.settings),
+        lambda: promotion.rollback(house.model, "worse", "ann", house.policy, house.settings, code=code),
+    )
+    for refused in tries:
+        with pytest.raises(LedgerError, match=re.escape(why)):
+            refused()
+    assert house.ledger.path.read_text() == edited
+    assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
 
 
 def wrong(code: str) -> str:
@@ -335,6 +392,21 @@ def test_a_rollback_that_is_refused_moves_nothing_and_leaves_its_trace(
     claimed = approver if approver.isalpha() else "?"
     assert (last.request, last.claimed, last.why) == (f"{house.model}/2->1", claimed, why)
     assert (house.alias("champion"), house.alias("previous")) == ("2", "1")
+
+
+def test_the_guess_that_locks_a_name_is_told_and_no_other(house: House) -> None:
+    entry, code = house.requested(), wrong(house.code())
+    attempt = Attempt("approved", "ann", DIGESTS.adapter[:12], "let me in")
+    raised = []
+    for _ in range(GUESSES + 1):
+        with pytest.raises(PromotionRefused) as caught:
+            promotion.decide(entry.digest, attempt, house.policy, house.settings, code=code)
+        raised.append(type(caught.value))
+    assert raised == [*(GUESSES - 1) * [PromotionRefused], ApproverLocked, PromotionRefused]
+    house.promoted_twice()
+    with pytest.raises(PromotionRefused, match="too many wrong codes; wait 15 minutes") as caught:
+        promotion.rollback(house.model, "worse", "ann", house.policy, house.settings, code=code)
+    assert type(caught.value) is PromotionRefused
 
 
 def test_a_code_counts_for_one_rollback_and_a_refused_one_uses_it_up(house: House) -> None:
