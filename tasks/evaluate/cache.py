@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock
+
 from tasks.errors import StoreError
 from tasks.evaluate.generate import Answers
 from tasks.train.prompts import Encoded
@@ -53,18 +55,20 @@ class AnswerCache:
     def __init__(self, folder: Path, engine: str) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = folder / f"{engine[:32]}.sqlite"
-        try:
-            self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")  # lost answers are given again
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS answers (row BLOB PRIMARY KEY, token_ids TEXT, ended INTEGER, nll REAL, "
-                "nll_tokens INTEGER, seconds REAL) WITHOUT ROWID"
-            )
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
-        os.utime(self._file)  # one that is only read is in use too
-        _forget_the_unused(folder, self._file)
+        # of two that change the journal of a new file at once SQLite tells one "locked" without waiting
+        with FileLock(folder / ".lock"):
+            try:
+                self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")  # lost answers are given again
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS answers (row BLOB PRIMARY KEY, token_ids TEXT, ended INTEGER, "
+                    "nll REAL, nll_tokens INTEGER, seconds REAL) WITHOUT ROWID"
+                )
+            except sqlite3.DatabaseError as error:
+                raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
+            os.utime(self._file)  # one that is only read is in use too
+            _forget_the_unused(folder, self._file)
 
     def known(self, digests: Sequence[bytes]) -> dict[bytes, Kept]:
         """The answers to those rows that were answered before."""

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from tasks.errors import StoreError
 from tasks.scrub.spans import Found
 
@@ -70,16 +72,18 @@ def open_database(file: Path, *tables: str) -> sqlite3.Connection:
         StoreError: it is no such file.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        connection = sqlite3.connect(file, timeout=60, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # what a lost last batch held is made again
-        for table in tables:
-            connection.execute(table)
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"{file}: not a usable cache ({error}); delete it") from error
-    os.utime(file)  # one that is only read is in use too
-    _forget_the_oldest(file.parent, file)
+    # of two that change the journal of a new file at once SQLite tells one "locked" without waiting
+    with FileLock(file.parent / ".lock"):
+        try:
+            connection = sqlite3.connect(file, timeout=60, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")  # what a lost last batch held is made again
+            for table in tables:
+                connection.execute(table)
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{file}: not a usable cache ({error}); delete it") from error
+        os.utime(file)  # one that is only read is in use too
+        _forget_the_oldest(file.parent, file)
     return connection
 
 

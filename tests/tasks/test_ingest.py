@@ -292,7 +292,7 @@ def test_a_parquet_file_that_ends_within_is_told_without_a_cell(
 
 def assert_holds_no_cell(error: DataError, caplog: pytest.LogCaptureFixture) -> None:
     """Neither what is told nor what a log makes of it, causes and all, and nothing was raised from another."""
-    logging.getLogger("prefect.flow_runs").error("failed", exc_info=error)
+    logging.getLogger("a run").error("failed", exc_info=error)  # as Prefect tells its log how a run failed
     told = "".join(traceback.format_exception(error))
     assert "failed" in caplog.text
     assert "example" not in str(error) + told + caplog.text

@@ -50,7 +50,7 @@ def test_nothing_sticks_out_and_the_verdict_is_seen_first(
     expect(page.locator("h1")).to_be_in_viewport()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     gates = page.locator("#verdict .scroll")
-    assert width < 1280 or gates.evaluate("table => table.scrollWidth <= table.clientWidth")  # at a desk without sliding
+    assert width < 1280 or gates.evaluate("table => table.scrollWidth <= table.clientWidth")
     dark = page.evaluate(
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(c => c < 90)"
     )
