@@ -34,6 +34,7 @@ from tasks.promote.audit import verify
 from tasks.promote.evidence import verified_digests
 from tasks.promote.head import HEAD_TAG
 from tasks.promote.rehearsal import rehearse
+from tasks.register.candidate import verdict_folder
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -405,14 +406,15 @@ def test_a_way_back_of_which_the_adapter_was_changed_is_found(house: House) -> N
 
 
 def test_a_champion_whose_recipe_was_edited_in_the_record_is_found(house: House) -> None:
-    run = promotion.requested(house.ledger_requests()[0]).run_id
-    for file in house.settings.home.glob(f"mlartifacts/**/{run}/artifacts/verdicts/*/recipe.resolved.json"):
-        content = file.read_text()
-        file.write_text(content.replace('"seed": 42', '"seed": 43'))
-        assert file.read_text() != content
-        (found,) = house.bad_findings()
-        assert found == "tiny: tiny version 1: its recipe is not the one that was registered"
-        file.write_text(content)
+    version = house.registry.get_model_version("tiny", "1")
+    judged = verdict_folder(version.tags["verdict_digest"], version.tags["recipe_digest"])  # the run has later ones too
+    (file,) = house.settings.home.glob(f"mlartifacts/**/{version.run_id}/artifacts/{judged}/recipe.resolved.json")
+    content = file.read_text()
+    file.write_text(content.replace('"seed": 42', '"seed": 43'))
+    assert file.read_text() != content
+    (found,) = house.bad_findings()
+    assert found == "tiny: tiny version 1: its recipe is not the one that was registered"
+    file.write_text(content)
     assert house.bad_findings() == []
 
 
