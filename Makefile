@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH := torch==2.13.0
 
-.PHONY: setup demo test test-long test-platform test-fast check format lint types contracts lock schema clean
+.PHONY: setup demo test test-long test-both test-platform test-fast check format lint types contracts lock schema clean
 
 setup: .venv/.installed
 
@@ -31,6 +31,10 @@ test: setup
 test-long: setup
 	$(PYTEST) -m long
 
+# Both of these in one go, which leaves no core idle at the end of either.
+test-both: setup
+	$(PYTEST) -m "not gpu and not platform"
+
 # One after the other: they start servers, workers and a browser, and measure how soon something is noticed.
 test-platform: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m platform
@@ -38,7 +42,7 @@ test-platform: setup
 test-fast: setup
 	$(PYTEST) -m "not gpu and not slow and not platform and not long"
 
-check: setup format lint types contracts test test-long test-platform
+check: setup format lint types contracts test-both test-platform
 
 format: setup
 	$(BIN)/ruff format --check .
