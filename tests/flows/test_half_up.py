@@ -150,15 +150,6 @@ def test_the_reason_of_a_database_error_is_told_without_its_afterwords(tmp_path:
     assert reason("\n") == ""
 
 
-def test_an_up_that_is_killed_while_it_deploys_leaves_no_record_and_does_not_lock(half: Platform) -> None:
-    with begun(half) as killed:
-        wait_for(lambda: bool(half.processes("deploy")))
-        killed.send_signal(signal.SIGKILL)
-    assert half.processes("prefect")
-    assert half.processes("mlflow")
-    assert not record(half).exists()
-
-
 @pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
 def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number: signal.Signals) -> None:
     """By Ctrl-C, as a service, or with its terminal."""
@@ -174,6 +165,15 @@ def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number
         -signal.SIGINT,
     )  # to a shell they are one; Python's own, where an import was at work
     nothing_is_left(half)
+
+
+def test_an_up_that_is_killed_while_it_deploys_leaves_no_record_and_does_not_lock(half: Platform) -> None:
+    with begun(half) as killed:
+        wait_for(lambda: bool(half.processes("deploy")))
+        killed.send_signal(signal.SIGKILL)
+    assert half.processes("prefect")
+    assert half.processes("mlflow")
+    assert not record(half).exists()
 
 
 def test_a_worker_that_dies_at_once_is_named_and_all_is_stopped(half: Platform) -> None:
