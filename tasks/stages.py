@@ -119,6 +119,7 @@ _EVALUATE = (
     "tasks.train.exact",
     "tasks.train.prompts",
     "tasks.rows",
+    "tasks.database",
     "tasks.check.near",
     "tasks.check.rules",
     "tasks.ingest.texts",
@@ -148,7 +149,7 @@ STAGES: dict[str, Stage] = {
         ("tasks.ingest", "tasks.rows"), ("jinja2", "pyarrow", "datasets"), retries=2, timeout_hours=6, folder="raw"
     ),
     "scrub": Stage(
-        ("tasks.scrub", "tasks.rows"),
+        ("tasks.scrub", "tasks.rows", "tasks.database"),
         (
             "presidio-analyzer",
             "presidio-anonymizer",

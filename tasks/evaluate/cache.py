@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
-from tasks.errors import StoreError
+from tasks.database import all_or_nothing, open_database
 from tasks.evaluate.generate import Answers
 from tasks.train.prompts import Encoded
 
@@ -53,22 +47,13 @@ class AnswerCache:
     """
 
     def __init__(self, folder: Path, engine: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._file = folder / f"{engine[:32]}.sqlite"
-        # of two that change the journal of a new file at once SQLite tells one "locked" without waiting
-        with FileLock(folder / ".lock"):
-            try:
-                self._connection = sqlite3.connect(self._file, timeout=60, isolation_level=None)
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")  # lost answers are given again
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS answers (row BLOB PRIMARY KEY, token_ids TEXT, ended INTEGER, "
-                    "nll REAL, nll_tokens INTEGER, seconds REAL) WITHOUT ROWID"
-                )
-            except sqlite3.DatabaseError as error:
-                raise StoreError(f"{self._file}: not a usable cache ({error}); delete it") from error
-            os.utime(self._file)  # one that is only read is in use too
-            _forget_the_unused(folder, self._file)
+        self._connection = open_database(
+            folder / f"{engine[:32]}.sqlite",
+            "CREATE TABLE IF NOT EXISTS answers (row BLOB PRIMARY KEY, token_ids TEXT, ended INTEGER, nll REAL, "
+            "nll_tokens INTEGER, seconds REAL) WITHOUT ROWID",
+            others=_OF_OTHER_ENGINES,
+            unused_seconds=_UNUSED_SECONDS,
+        )
 
     def known(self, digests: Sequence[bytes]) -> dict[bytes, Kept]:
         """The answers to those rows that were answered before."""
@@ -86,10 +71,8 @@ class AnswerCache:
         rows = [
             (digest, json.dumps(kept.token_ids, separators=(",", ":")), *kept[1:]) for digest, kept in answers.items()
         ]
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
+        with all_or_nothing(self._connection) as cursor:
             cursor.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", rows)
-            cursor.execute("COMMIT")
 
     def close(self) -> None:
         """Give the file back."""
@@ -138,13 +121,3 @@ def _apart(answers: Answers) -> list[Kept]:
     seconds = answers.seconds / len(answers.token_ids)
     rows = zip(answers.token_ids, answers.ended, answers.nll, answers.nll_tokens, strict=True)
     return [Kept(*row, seconds) for row in rows]
-
-
-def _forget_the_unused(folder: Path, current: Path) -> None:
-    """Of the files of other engines the newest stay, and all that somebody asked of late."""
-    used: Iterable[tuple[float, Path]] = ((f.stat().st_mtime, f) for f in folder.glob("*.sqlite") if f != current)
-    for last, file in sorted(used, reverse=True)[_OF_OTHER_ENGINES:]:
-        if last > time.time() - _UNUSED_SECONDS:
-            continue
-        for suffix in ("", "-wal", "-shm"):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)

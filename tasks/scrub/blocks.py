@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.artifacts import Store
+from tasks.database import all_or_nothing, open_database
 from tasks.errors import DigestMismatch, StoreError
 from tasks.results import Artifact
 from tasks.rows import RowReader, shards_of
-from tasks.scrub.cache import all_or_nothing, open_database
+from tasks.scrub.cache import OF_OTHER_ENGINES
 
 CHANGED = ("id", "messages", "label")  # the columns that scrubbing changes
 # A row ends its block where its id, which is a hash, ends so: one in sixteen does.
@@ -91,6 +92,7 @@ class BlockIndex:
             "CREATE TABLE IF NOT EXISTS blocks (block BLOB PRIMARY KEY, result INTEGER, first INTEGER, rows INTEGER, "
             "counts TEXT) WITHOUT ROWID",
             "CREATE TEMP TABLE fresh (block BLOB PRIMARY KEY, first INTEGER, rows INTEGER, counts TEXT) WITHOUT ROWID",
+            others=OF_OTHER_ENGINES,
         )
         self._shards = {
             int(result): tuple(Artifact.model_validate(shard) for shard in json.loads(shards))

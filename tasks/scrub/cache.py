@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from filelock import FileLock
-
-from tasks.errors import StoreError
+from tasks.database import all_or_nothing, open_database
 from tasks.scrub.spans import Found
 
 _DIGEST_BYTES = 16
 _ASKED_AT_ONCE = 500
-_OF_OTHER_ENGINES = 4
+OF_OTHER_ENGINES = 4  # files for other ways of looking that stay, the newest
 
 
 class SpanCache:
@@ -37,6 +32,7 @@ class SpanCache:
         self._connection = open_database(
             folder / f"{engine[:32]}.sqlite",
             "CREATE TABLE IF NOT EXISTS found (text BLOB PRIMARY KEY, spans TEXT) WITHOUT ROWID",
+            others=OF_OTHER_ENGINES,
         )
 
     def digest(self, text: str) -> bytes:
@@ -63,54 +59,3 @@ class SpanCache:
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
-
-
-def open_database(file: Path, *tables: str) -> sqlite3.Connection:
-    """A file that two runs may use at once and a kill leaves whole, in a folder for its owner alone.
-
-    Raises:
-        StoreError: it is no such file.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # of two that change the journal of a new file at once SQLite tells one "locked" without waiting
-    with FileLock(file.parent / ".lock"):
-        try:
-            connection = sqlite3.connect(file, timeout=60, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")  # what a lost last batch held is made again
-            for table in tables:
-                connection.execute(table)
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{file}: not a usable cache ({error}); delete it") from error
-        os.utime(file)  # one that is only read is in use too
-        _forget_the_oldest(file.parent, file)
-    return connection
-
-
-@contextmanager
-def all_or_nothing(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
-    """What is written within stands whole or not at all, and nobody else writes meanwhile."""
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("BEGIN IMMEDIATE")
-        try:
-            yield cursor
-        except BaseException:
-            cursor.execute("ROLLBACK")
-            raise
-        cursor.execute("COMMIT")
-
-
-def _forget_the_oldest(folder: Path, current: Path) -> None:
-    """Of files for other ways of looking the four newest stay."""
-    others = [(changed, file) for file in folder.glob("*.sqlite") if file != current and (changed := _changed(file))]
-    for _, file in sorted(others, reverse=True)[_OF_OTHER_ENGINES:]:
-        for suffix in ("", "-wal", "-shm"):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
-
-
-def _changed(file: Path) -> float | None:
-    """When it was last used; None if another run has just removed it."""
-    try:
-        return file.stat().st_mtime
-    except FileNotFoundError:
-        return None
