@@ -63,9 +63,8 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
     @_key
     @as_json_option
     def decide(request: str, approver: str, candidate: str, reason: str, key: Path | None, as_json: bool) -> None:
-        from flows.events import end_expired, tell_decided, tell_refused
+        from flows.events import end_expired, locks_told, tell_decided
         from flows.runs import end_waiting
-        from tasks.errors import PromotionRefused
         from tasks.promote import Attempt, find, requested
         from tasks.promote import decide as record
 
@@ -73,11 +72,8 @@ def _decision(kind: Literal["approved", "rejected"], verb: str) -> click.Command
         end_expired(policy)
         attempt = Attempt(kind=kind, approver=approver, candidate=candidate, reason=reason)
         entry = find(request, settings())
-        try:
+        with locks_told(requested(entry).model):
             stands = record(request, attempt, policy, settings(), key=key, code=None if key else _code())
-        except PromotionRefused as refused:
-            tell_refused(requested(entry).model, refused)
-            raise
         tell_decided(requested(entry), attempt, stands)
         if stands.state != "approved" or kind == "rejected":
             if stands.state != "waiting":
@@ -114,16 +110,12 @@ def _moved(entry: Entry) -> Promoted:
 @as_json_option
 def rollback(model: str, approver: str, reason: str, key: Path | None, as_json: bool) -> None:
     """Make MODEL's previous champion the champion again."""
-    from flows.events import tell_refused, tell_rolled_back
-    from tasks.errors import PromotionRefused
+    from flows.events import locks_told, tell_rolled_back
     from tasks.promote import rollback as back
 
     policy = _prepared()
-    try:
+    with locks_told(model):
         done = back(model, reason, approver, policy, settings(), key=key, code=None if key else _code())
-    except PromotionRefused as refused:
-        tell_refused(model, refused)
-        raise
     tell_rolled_back(done)
     _tell(done.model_dump(mode="json"), f"{model} version {done.version} is the champion again", as_json)
 

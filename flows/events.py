@@ -5,13 +5,15 @@ Holds names, digests and reasons, never a text of a row. Where no server is up, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from conf.settings import settings
+from tasks.errors import ApproverLocked
 
 if TYPE_CHECKING:
     from conf.policy import Policy
-    from tasks.errors import TunegateError
     from tasks.ledger import Promoted, Requested, RolledBack
     from tasks.promote.decision import Attempt, Standing
 
@@ -58,12 +60,14 @@ def tell_decided(asked: Requested, attempt: Attempt, stands: Standing) -> None:
     tell("approval.decided", asked.model, f"{asked.model}: {said}")
 
 
-def tell_refused(model: str, error: TunegateError) -> None:
-    """An attempt did not count; told where it locked an approver, for then somebody may be guessing codes."""
-    from tasks.errors import ApproverLocked
-
-    if isinstance(error, ApproverLocked):
-        tell("approval.refused", model, f"{model}: {error}")
+@contextmanager
+def locks_told(model: str) -> Iterator[None]:
+    """What is tried within may lock an approver, and then people are told: somebody may be guessing codes."""
+    try:
+        yield
+    except ApproverLocked as locked:
+        tell("approval.refused", model, f"{model}: {locked}")
+        raise
 
 
 def tell_moved(done: Promoted) -> None:

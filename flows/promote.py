@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import end_expired, tell_decided, tell_moved, tell_refused, tell_requested
+from flows.events import end_expired, locks_told, tell_decided, tell_moved, tell_requested
 from flows.forms import ModelName
 from flows.runs import deployed_run, form_sent_at, is_marked, mark, other_run, refusal, sent_form
 from tasks import promote as promotion
@@ -138,11 +138,12 @@ def _record(entry: Entry, form: Decision, run: str, name: str) -> str:
     )
     replayed = promotion.is_recorded(name, settings())
     sent_at = None if replayed else form_sent_at(run)
+    asked = promotion.requested(entry)
     try:
-        stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=sent_at)
+        with locks_told(asked.model):
+            stands = promotion.decide(entry.digest, attempt, load_policy(), settings(), code=form.code, sent_at=sent_at)
     except PromotionRefused as refused:
-        tell_refused(promotion.requested(entry).model, refused)
         return str(refused)
     if not replayed:
-        tell_decided(promotion.requested(entry), attempt, stands)
+        tell_decided(asked, attempt, stands)
     return ""

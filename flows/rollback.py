@@ -6,7 +6,7 @@ from prefect import State, flow, get_run_logger
 
 from conf.load import load_policy
 from conf.settings import prepare_environment, settings
-from flows.events import tell_refused, tell_rolled_back
+from flows.events import locks_told, tell_rolled_back
 from flows.forms import ModelName, Text
 from flows.runs import deployed_run, form_sent_at, refusal
 from tasks import promote as promotion
@@ -28,9 +28,9 @@ def rollback(model: ModelName, approver: Text, reason: Text, code: Text) -> Roll
     prepare_environment(current)
     try:
         sent = None if run is None else form_sent_at(run)
-        done = promotion.rollback(model, reason, approver, load_policy(), current, code=code, sent_at=sent)
+        with locks_told(model):
+            done = promotion.rollback(model, reason, approver, load_policy(), current, code=code, sent_at=sent)
     except TunegateError as error:
-        tell_refused(model, error)
         return refusal(error)
     get_run_logger().info("%s version %s is champion again, instead of %s", done.model, done.version, done.previous)
     tell_rolled_back(done)
