@@ -67,24 +67,31 @@ def plant(texts: Sequence[str], entities: Iterable[str], seed: int) -> list[Plan
         if known and content.pieces:
             parts = [content.seen[piece.seen_from : piece.seen_to] for piece in content.pieces]
             which = rng.randrange(len(parts))
-            for place in (0, 1):
-                entity = known[(2 * number + place) % len(known)]
-                value = values.value(rng.choice(_OF_ENTITY[entity])).text
-                before, after = rng.choice(_CARRIERS[entity]).split("{}")
-                if rng.random() < 0.5:  # before all that stands there
-                    shift = len(before) + len(value) + len(after) + 1
-                    spans = [Span(s.start + shift, s.end + shift, s.entity) for s in spans]
-                    spans.append(Span(len(before), len(before) + len(value), entity))
-                    parts[which] = f"{before}{value}{after} {parts[which]}"
-                else:
-                    start = len(parts[which]) + 1 + len(before)
-                    spans.append(Span(start, start + len(value), entity))
-                    parts[which] = f"{parts[which]} {before}{value}{after}"
+            two = [known[(2 * number + place) % len(known)] for place in (0, 1)]
+            parts[which], spans = _with_values(parts[which], two, values, rng)
             content = read(assemble(content, parts))
-            first = content.pieces[which].seen_from
-            spans = [Span(first + s.start, first + s.end, s.entity) for s in spans]
+            spans = _moved(spans, content.pieces[which].seen_from)
         planted.append(Planted(content, tuple(sorted(spans))))
     return planted
+
+
+def _with_values(text: str, entities: Iterable[str], values: Synthesizer, rng: random.Random) -> tuple[str, list[Span]]:
+    """The text with a value of each of the entities before or after all that stands there, and where they stand."""
+    spans: list[Span] = []
+    for entity in entities:
+        value = values.value(rng.choice(_OF_ENTITY[entity])).text
+        before, after = rng.choice(_CARRIERS[entity]).split("{}")
+        if rng.random() < 0.5:
+            spans = _moved(spans, len(before) + len(value) + len(after) + 1)
+            start, text = len(before), f"{before}{value}{after} {text}"
+        else:
+            start, text = len(text) + 1 + len(before), f"{text} {before}{value}{after}"
+        spans.append(Span(start, start + len(value), entity))
+    return text, spans
+
+
+def _moved(spans: Iterable[Span], by: int) -> list[Span]:
+    return [Span(span.start + by, span.end + by, span.entity) for span in spans]
 
 
 def recall(
