@@ -167,8 +167,8 @@ def _watched(recipe: Path, overrides: tuple[str, ...], quiet: bool) -> Outcome:
     """Run the flow under the live display of stages."""
     current = settings()
     server = None if current.prefect_api_url else ephemeral.started(current)
-    # the server takes five seconds; meanwhile, what every run asks who is champion
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    if server:  # it takes five seconds to start: meanwhile, what every run asks who is champion
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.retrain import retrain

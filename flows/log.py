@@ -10,8 +10,9 @@ from conf.settings import Settings
 from tasks.artifacts import private_folder
 from tasks.errors import StoreError
 
-# SQLAlchemy's and uvicorn's, after the reason
-AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ", "Application startup failed")
+# What comes after the reason: SQLAlchemy's lines begin so, and uvicorn's ends so, behind Prefect's time and level.
+AFTERWORDS = ("(Background on this error", "[SQL: ", "[parameters: ")
+LAST_WORDS = "Application startup failed. Exiting."
 
 
 def log_file(current: Settings) -> Path:
@@ -35,4 +36,5 @@ def log_to_file(current: Settings) -> None:
 def reason(said: str) -> str:
     """The last line of what a program said that tells a reason; empty where there is none."""
     lines = [line.strip() for line in said.splitlines()]
-    return next((line for line in reversed(lines) if line and not any(words in line for words in AFTERWORDS)), "")
+    told = (line for line in reversed(lines) if line and not line.startswith(AFTERWORDS))
+    return next((line for line in told if not line.endswith(LAST_WORDS)), "")

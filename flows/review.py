@@ -89,7 +89,7 @@ def _gates(verdict: Verdict) -> list[str]:
         f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
         f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
         f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} "
-        f"| {_cell(gate.reason if gate.slice or gate.value is None else gate.settle)} |"
+        f"| {_cell(wording.why(gate))} |"
         for gate in wording.worst_first(verdict.gates)
     ]
 

@@ -12,13 +12,12 @@ from conf.policy import Policy
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
+from tasks.people.candidate import SUFFIX as CANDIDATES
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
 from tasks.promote.head import lost_head
 from tasks.register.runs import client
-
-CANDIDATES = "-candidates"
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,7 @@ def _environment() -> Environment:
         "most": lambda counts: max(counts.values(), default=0),
         "sentence": lambda name: name.removeprefix("expect_").replace("_", " "),
         "short": wording.short,
+        "why": wording.why,
         "worst_first": wording.worst_first,
     }
     return environment

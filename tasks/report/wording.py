@@ -176,6 +176,11 @@ def bound(gate: GateResult) -> str:
     return f"at least {low}" if low is not None else f"at most {high}"
 
 
+def why(gate: GateResult) -> str:
+    """What is to be said of it beside its numbers: what it does not hold or lacks, or what would settle it."""
+    return gate.reason if gate.slice or gate.value is None else gate.settle
+
+
 def measured(gate: GateResult) -> str:
     """The gate's value with as many digits as it takes to stand on the right side of the bound.
 

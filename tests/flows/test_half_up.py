@@ -160,10 +160,8 @@ def test_an_up_that_is_asked_to_end_stops_what_it_started(half: Platform, number
         stopped.send_signal(number)
         _, errors = stopped.communicate()
     assert errors.strip() == "error: stopped; the same command goes on from here"
-    assert stopped.returncode in (
-        130,
-        -signal.SIGINT,
-    )  # to a shell they are one; Python's own, where an import was at work
+    # to a shell they are one; the second is Python's own, where an import was at work
+    assert stopped.returncode in (130, -signal.SIGINT)
     nothing_is_left(half)
 
 

@@ -150,6 +150,7 @@ def test_every_gate_stands_with_its_figure_interval_bound_confidence_and_word(
     assert re.search(r"Accuracy tuned 0\.\d+, between 0\.\d+ and 0\.\d+; asked: at least 0\.97", text)
     assert "95 % sure; cannot be overridden" in text
     assert "BLEU tuned not measured" in text
+    assert "a missing figure refuses" in text
     assert "bleu is missing: refused" in text
     assert "no champion yet: nothing to compare with" in text
     assert "by the figure alone; can be overridden" in text
