@@ -19,6 +19,8 @@ Slice = Literal["label", "length", "source", "language"]
 Role = Literal["system", "user", "assistant"]
 TaskKind = Literal["classification", "structured_output", "generation", "sql", "chat"]
 
+_CANDIDATES = "-candidates"
+
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
 COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
 # Of the data alone: what planted values scrubbing found, and what a second look still finds, per 1,000 rows: values
@@ -586,12 +588,22 @@ class Recipe(Section):
 
     @property
     def registered_name(self) -> str:
-        """Name of the production model; candidates are registered under it plus `-candidates`."""
+        """Name of the production model; `candidates_of` it is that of its candidates."""
         return self.registry.name or self.name
 
     @property
     def experiment_name(self) -> str:
         return self.tracking.experiment_name or self.name
+
+
+def candidates_of(model: str) -> str:
+    """The name that a model's candidates are registered under: `demo-candidates` of `demo`."""
+    return f"{model}{_CANDIDATES}"
+
+
+def model_of(candidates: str) -> str:
+    """The model whose candidates are registered so; a name that is not theirs is the model's own."""
+    return candidates.removesuffix(_CANDIDATES)
 
 
 def flat(section: BaseModel, prefix: str = "") -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from conf.load import BadRecipe, load_pii_policy, load_recipe
+from conf.schema import model_of
 from conf.settings import Settings, settings
 from flows import decisions, ephemeral, scorecards
 from flows.decisions import as_json_option, join_platform, prepared, print_json
@@ -216,7 +217,7 @@ def _show(outcome: Outcome, current: Settings) -> None:
         if tracking.startswith("http")
         else f"MLFLOW_DISABLE_TELEMETRY=true {_tool('mlflow')} ui --backend-store-uri {shlex.quote(tracking)}"
     )
-    model = outcome.candidate.name.removesuffix("-candidates")
+    model = model_of(outcome.candidate.name)
     promote = f"{_tool('tunegate')} promote {model}" if outcome.verdict.passed else None
     console.print(terminal.next_steps(_page(outcome, current), prefect_ui, mlflow_ui, promote), soft_wrap=True)
 

@@ -81,17 +81,20 @@ def _headline(verdict: Verdict, said: _Said) -> str:
 
 
 def _gates(verdict: Verdict) -> list[str]:
+    gates = wording.worst_first(verdict.gates)
     head = [
-        "| | gate | of | measured | truth between | asked | sure | override | why, or what would settle it |",
-        "|---|---|---|---:|---|---|---:|---|---|",
+        "| | gate | of | measured | truth between | asked | sure | override |",
+        "|---|---|---|---:|---|---|---:|---|",
     ]
-    return head + [
+    lines = [
         f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
         f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
-        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} "
-        f"| {_cell(wording.why(gate))} |"
-        for gate in wording.worst_first(verdict.gates)
+        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} |"
+        for gate in gates
     ]
+    # below the table, which is as wide as Prefect's page: what stood further right would be cut off
+    reasons = [f"- {_cell(gate.reason)}" for gate in gates if gate.state != "passed" or wording.why(gate)]
+    return head + lines + ["", *reasons]
 
 
 def _cell(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, PrivateAttr, ValidationError
 
-from conf.schema import digest_of
+from conf.schema import candidates_of, digest_of
 from conf.settings import Settings
 from tasks.artifacts import private_folder
 from tasks.errors import LedgerError
@@ -86,7 +86,7 @@ class Requested(Frozen):
     @property
     def candidates(self) -> str:
         """The registered name that the candidate's version is one of."""
-        return f"{self.model}-candidates"
+        return candidates_of(self.model)
 
 
 class Decided(Frozen):

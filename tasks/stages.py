@@ -113,19 +113,24 @@ _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", 
 _MEASURE = ("jinja2", "sacrebleu", "rouge-score", "nltk", "sqlglot", "jsonschema", "datasketch", "py3langid")
 
 # What decides a figure, beside the answers: what is alike, which language, what is a personal value.
-_EVALUATE = (
-    "tasks.evaluate",
-    "tasks.train.model",
-    "tasks.train.exact",
-    "tasks.train.prompts",
-    "tasks.rows",
-    "tasks.database",
-    "tasks.check.near",
-    "tasks.check.rules",
-    "tasks.ingest.texts",
-    "tasks.scrub.second_look",
-    "tasks.scrub.batches",
-    "tasks.scrub.pseudonyms",
+_EVALUATION = Stage(
+    (
+        "tasks.evaluate",
+        "tasks.train.model",
+        "tasks.train.exact",
+        "tasks.train.prompts",
+        "tasks.rows",
+        "tasks.database",
+        "tasks.check.near",
+        "tasks.check.rules",
+        "tasks.ingest.texts",
+        "tasks.scrub.second_look",
+        "tasks.scrub.batches",
+        "tasks.scrub.pseudonyms",
+    ),
+    (*_TRAIN, *_MEASURE),
+    timeout_hours=24,
+    tags=("gpu",),
 )
 
 # What decides an answer, beside the model, the prompt and the limits: see `tasks.evaluate.cache`.
@@ -170,18 +175,8 @@ STAGES: dict[str, Stage] = {
     "base": Stage(("tasks.base_model",), ("transformers", "tokenizers", "torch", "gguf"), retries=2, timeout_hours=6),
     "smoke": Stage(("tasks.train", "tasks.rows"), _TRAIN, tags=("gpu",)),
     "train": Stage(("tasks.train", "tasks.rows"), _TRAIN, timeout_hours=168, tags=("gpu",)),
-    "evaluate": Stage(
-        _EVALUATE,
-        (*_TRAIN, *_MEASURE),
-        timeout_hours=24,
-        tags=("gpu",),
-    ),
-    "champion": Stage(
-        _EVALUATE,
-        (*_TRAIN, *_MEASURE),
-        timeout_hours=24,
-        tags=("gpu",),
-    ),
+    "evaluate": _EVALUATION,
+    "champion": _EVALUATION,
     "record": Stage(("tasks.register.record", "tasks.register.runs", *_LOOKS), ("mlflow",), retries=2),
     "judge": Stage(
         (

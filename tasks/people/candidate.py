@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conf.schema import candidates_of, model_of
 from conf.settings import Settings
 from tasks.errors import ModelError
 from tasks.promote.evidence import lineage_of
@@ -11,8 +12,6 @@ from tasks.promote.registry import alias
 from tasks.register.candidate import CHALLENGER
 from tasks.register.runs import client
 from tasks.results import ChampionEvaluation, Evaluation, Frozen
-
-SUFFIX = "-candidates"
 
 
 class Version(Frozen):
@@ -36,7 +35,7 @@ def evaluated(model: str, version: str | None, settings: Settings) -> tuple[Vers
         ModelError: there is no such version.
         DigestMismatch: its record cannot be read.
     """
-    name = f"{model.removesuffix(SUFFIX)}{SUFFIX}"
+    name = candidates_of(model_of(model))
     registry = client(settings)
     wanted = version or alias(registry, name, CHALLENGER) or _newest(registry, name)
     if wanted is None:
@@ -57,7 +56,7 @@ def version_of(evaluation: str, settings: Settings) -> Version:
     found = [
         entry
         for entry in registry.search_model_versions(f"tags.evaluation_digest = '{evaluation}'")
-        if entry.name.endswith(SUFFIX)
+        if entry.name != model_of(entry.name)
     ]
     if not found:
         raise ModelError(f"MLflow has no candidate of the evaluation {evaluation[:12]}; was it emptied since?")
@@ -71,7 +70,7 @@ def _newest(registry: Any, name: str) -> str | None:
 
 def _version(registry: Any, entry: Any) -> Version:
     return Version(
-        model=entry.name.removesuffix(SUFFIX),
+        model=model_of(entry.name),
         version=str(entry.version),
         run_id=str(entry.run_id),
         experiment_id=str(registry.get_run(entry.run_id).info.experiment_id),

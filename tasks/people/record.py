@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from conf.schema import candidates_of
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.network import is_network
@@ -66,7 +67,7 @@ def _traces(scorecard: Scorecard, answers: Sequence[Answers], version: Version) 
                     EVALUATION_TAG: scorecard.evaluation,
                     ANSWER_TAG: name,
                     "tunegate.run": version.run_id,
-                    "tunegate.model": f"{version.model}-candidates/{version.version}",
+                    "tunegate.model": f"{candidates_of(version.model)}/{version.version}",
                     "tunegate.arm": _arm(scorecard, side),
                 },
                 metadata={"mlflow.sourceRun": version.run_id},  # the run's page lists its traces by this

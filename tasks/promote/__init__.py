@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.policy import Approver, Policy, Rule
+from conf.schema import candidates_of, model_of
 from conf.settings import Settings
 from tasks.account import account
 from tasks.errors import ApproverLocked, DigestMismatch, ModelError, PromotionRefused
@@ -127,7 +128,7 @@ def request(
     _end_what_was_killed(model, policy, settings)
     expire(policy, settings)
     standing_requests = requests(policy, settings)
-    reg, candidates = client(settings), f"{model}-candidates"
+    reg, candidates = client(settings), candidates_of(model)
     version = override.version if override else registry.alias(reg, candidates, CHALLENGER)
     for known, stands in reversed(standing_requests):
         asked = requested(known)
@@ -218,7 +219,7 @@ def _refuse_foreign_recipe(
         why = "its recipe was read from outside conf/recipes, and its data perhaps too"
     if why:
         asks, ledger = safe(account()), Ledger.of(settings)
-        with head_kept(str(entry.name).removesuffix("-candidates"), ledger, settings):
+        with head_kept(model_of(str(entry.name)), ledger, settings):
             ledger.append(Refused(request=f"{entry.name}/{entry.version}", claimed=asks, why=why))
         raise PromotionRefused(f"{entry.name} version {entry.version}: {why}")
 

@@ -9,10 +9,10 @@ from functools import cache
 from typing import Any
 
 from conf.policy import Policy
+from conf.schema import model_of
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
-from tasks.people.candidate import SUFFIX as CANDIDATES
 from tasks.promote import approved_digests, proof_holds, registry, rollback_holds
 from tasks.promote.earned import earned
 from tasks.promote.evidence import verified_digests
@@ -78,10 +78,11 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     now = Ledger.of(settings).entries()  # after the tags: what another writes meanwhile is not lost
     lost = {name: lost_head(models[name], now) for name in sorted(models)}
     found += [Finding(name, False, what) for name, what in lost.items() if what]
-    ours = _named(entries) | {name.removesuffix(CANDIDATES) for name in models if name.endswith(CANDIDATES)}
-    others = sorted(name for name in set(models) - ours if not name.endswith(CANDIDATES))
+    candidates = {name for name in models if name != model_of(name)}
+    ours = _named(entries) | {model_of(name) for name in candidates}
+    others = sorted(set(models) - ours - candidates)
     if foreign := [name for name in others if registry.alias(registered, name, registry.CHAMPION)]:
-        what = f"not ours, and not looked at (no ledger entry, no {CANDIDATES}): {', '.join(foreign)}"
+        what = f"not ours, and not looked at (no ledger entry, no candidates): {', '.join(foreign)}"
         found.append(Finding("registry", True, what))
     for name in sorted(ours):
         found += _model(registered, name, entries, settings)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from conf.schema import candidates_of
 from conf.settings import Settings
 from tasks.errors import PromotionRefused
 from tasks.ledger import Entry, Ledger
@@ -44,7 +45,7 @@ def keep_head(model: str, ledger: Ledger, settings: Settings) -> None:
     """
     from mlflow.exceptions import MlflowException
 
-    log, name = logging.getLogger("tunegate"), f"{model}-candidates"
+    log, name = logging.getLogger("tunegate"), candidates_of(model)
     try:
         registry = client(settings)
         tags = registry.get_registered_model(name).tags

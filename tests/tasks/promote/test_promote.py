@@ -325,7 +325,7 @@ def test_a_champion_of_others_on_the_same_server_is_named_and_no_fault(house: Ho
     house.registry.set_registered_model_alias(name, "champion", "1")
     found = [f for f in verify(house.policy, house.settings) if name in f.what or name == f.subject]
     assert [(f.subject, f.holds) for f in found] == [("registry", True)]
-    assert found[0].what.startswith("not ours, and not looked at (no ledger entry, no -candidates): ")
+    assert found[0].what.startswith("not ours, and not looked at (no ledger entry, no candidates): ")
     house.registry.create_registered_model(f"{name}-candidates")  # and now it is ours
     (smuggled,) = [f for f in verify(house.policy, house.settings) if name in f.what or name == f.subject]
     assert (smuggled.subject, smuggled.holds) == (name, False)
