@@ -10,7 +10,16 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 # Who answers the held-out rows: the base alone; the base shown some training rows; the model in production; the trained
 # adapter; the same in the form in which it will be served.
@@ -18,8 +27,6 @@ Arm = Literal["base", "prompted", "champion", "tuned", "served"]
 Slice = Literal["label", "length", "source", "language"]
 Role = Literal["system", "user", "assistant"]
 TaskKind = Literal["classification", "structured_output", "generation", "sql", "chat"]
-
-_CANDIDATES = "-candidates"
 
 # Which metrics an evaluation of each kind yields: a gate on any other is an error of the recipe.
 COMMON_METRICS = ("exact_match", "perplexity", "latency_seconds_per_row", "generated_tokens_per_row", "second_look")
@@ -518,10 +525,37 @@ LEAKAGE = Gate(metric="leakage", arm="data", max=0.01, overridable=False)
 SHOWSTOPPERS = Gate(metric="showstoppers", arm="people", max=0, overridable=False)
 
 
+_CANDIDATES = "-candidates"
+
+
+def candidates_of(model: str) -> str:
+    """The name that a model's candidates are registered under: `demo-candidates` of `demo`."""
+    return f"{model}{_CANDIDATES}"
+
+
+def are_candidates(name: str) -> bool:
+    """Whether candidates are registered under this name, and not what was promoted."""
+    return name.endswith(_CANDIDATES)
+
+
+def model_of(name: str) -> str:
+    """The model of either name: `demo` of `demo-candidates`, and of `demo`."""
+    return name.removesuffix(_CANDIDATES)
+
+
+def _of_a_model(name: str) -> str:
+    if are_candidates(name):
+        raise ValueError(f"names in {_CANDIDATES} are those of candidates; {model_of(name)} makes {name} by itself")
+    return name
+
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$"), AfterValidator(_of_a_model)]
+
+
 class Registry(Section):
     """Where the adapter is registered: `<name>-candidates`."""
 
-    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9-]*$", description="Default: the recipe's name.")
+    name: ModelName | None = Field(None, description="Default: the recipe's name.")
 
 
 class Tracking(Section):
@@ -555,7 +589,7 @@ class Recipe(Section):
     """One fine-tuning job, whole."""
 
     given: Given = Given()
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Names the experiment and the registered model.")
+    name: ModelName = Field(description="Names the experiment and the registered model.")
     description: str = ""
     model: Model
     datasets: tuple[Dataset, ...] = Field(min_length=1)
@@ -594,16 +628,6 @@ class Recipe(Section):
     @property
     def experiment_name(self) -> str:
         return self.tracking.experiment_name or self.name
-
-
-def candidates_of(model: str) -> str:
-    """The name that a model's candidates are registered under: `demo-candidates` of `demo`."""
-    return f"{model}{_CANDIDATES}"
-
-
-def model_of(candidates: str) -> str:
-    """The model whose candidates are registered so; a name that is not theirs is the model's own."""
-    return candidates.removesuffix(_CANDIDATES)
 
 
 def flat(section: BaseModel, prefix: str = "") -> dict[str, Any]:

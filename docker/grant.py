@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.server import get_app_client
 
 from conf.load import load_recipe, recipe_names
+from conf.schema import candidates_of
 from conf.settings import settings
 
 
@@ -31,7 +32,7 @@ def main() -> None:
         _put_user(auth, user, os.environ[f"MLFLOW_{user.upper()}_PASSWORD"])
     for name in recipe_names():
         recipe = load_recipe(Path(name), check_files=False)
-        production, candidates = recipe.registered_name, f"{recipe.registered_name}-candidates"
+        production, candidates = recipe.registered_name, candidates_of(recipe.registered_name)
         for model in (production, candidates):
             _make(registry.create_registered_model, model)
         _make(registry.create_experiment, recipe.experiment_name)

@@ -86,15 +86,17 @@ def _gates(verdict: Verdict) -> list[str]:
         "| | gate | of | measured | truth between | asked | sure | override |",
         "|---|---|---|---:|---|---|---:|---|",
     ]
-    lines = [
+    table = [
         f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
         f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
         f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} |"
         for gate in gates
     ]
     # below the table, which is as wide as Prefect's page: what stood further right would be cut off
-    reasons = [f"- {_cell(gate.reason)}" for gate in gates if gate.state != "passed" or wording.why(gate)]
-    return head + lines + ["", *reasons]
+    reasons = [
+        f"- {STATES[gate.state]}: {_cell(gate.reason)}" for gate in gates if gate.state != "passed" or wording.why(gate)
+    ]
+    return head + table + (["", *reasons] if reasons else [])
 
 
 def _cell(text: str) -> str:

@@ -112,9 +112,8 @@ _TRAIN = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", 
 
 _MEASURE = ("jinja2", "sacrebleu", "rouge-score", "nltk", "sqlglot", "jsonschema", "datasketch", "py3langid")
 
-# What decides a figure, beside the answers: what is alike, which language, what is a personal value.
 _EVALUATION = Stage(
-    (
+    (  # what decides a figure, beside the answers: what is alike, which language, what is a personal value
         "tasks.evaluate",
         "tasks.train.model",
         "tasks.train.exact",
@@ -575,7 +574,7 @@ def register(
     judged: Judged,
     recorded: Recorded,
 ) -> Candidate:
-    """The verdict into MLflow and, where it passed, a candidate version."""
+    """The verdict into MLflow, and a version of the candidates; the challenger, where it passed."""
     current = settings()
     return _done_once(
         "register",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from conf.schema import candidates_of, model_of
+from conf.schema import are_candidates, candidates_of, model_of
 from conf.settings import Settings
 from tasks.errors import ModelError
 from tasks.promote.evidence import lineage_of
@@ -56,7 +56,7 @@ def version_of(evaluation: str, settings: Settings) -> Version:
     found = [
         entry
         for entry in registry.search_model_versions(f"tags.evaluation_digest = '{evaluation}'")
-        if entry.name != model_of(entry.name)
+        if are_candidates(entry.name)
     ]
     if not found:
         raise ModelError(f"MLflow has no candidate of the evaluation {evaluation[:12]}; was it emptied since?")

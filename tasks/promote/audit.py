@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from conf.policy import Policy
-from conf.schema import model_of
+from conf.schema import are_candidates, model_of
 from conf.settings import Settings
 from tasks.errors import TunegateError
 from tasks.ledger import Decided, Enrolled, Entry, Ledger, Promoted, Requested, RolledBack, told_champions, told_moves
@@ -78,7 +78,7 @@ def verify(policy: Policy, settings: Settings) -> list[Finding]:
     now = Ledger.of(settings).entries()  # after the tags: what another writes meanwhile is not lost
     lost = {name: lost_head(models[name], now) for name in sorted(models)}
     found += [Finding(name, False, what) for name, what in lost.items() if what]
-    candidates = {name for name in models if name != model_of(name)}
+    candidates = {name for name in models if are_candidates(name)}
     ours = _named(entries) | {model_of(name) for name in candidates}
     others = sorted(set(models) - ours - candidates)
     if foreign := [name for name in others if registry.alias(registered, name, registry.CHAMPION)]:

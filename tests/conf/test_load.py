@@ -806,6 +806,13 @@ def test_a_metric_is_not_run_when_a_recipe_is_read(folder: Path, metrics: Path) 
     assert load_recipe(write(folder, with_metrics("loud"))).evaluation.custom_metrics == ("loud",)
 
 
+@pytest.mark.parametrize("key", ["name", "registry.name"])
+def test_no_model_is_called_like_the_candidates_of_another(folder: Path, key: str) -> None:
+    (found,) = problems(folder, GOOD, f"{key}=tickets-candidates")
+    said = "names in -candidates are those of candidates; tickets makes tickets-candidates by itself"
+    assert found.endswith(f"{key}: {said}")
+
+
 # ---- data files
 
 

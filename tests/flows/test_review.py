@@ -71,6 +71,9 @@ def test_the_verdict_comes_first_and_then_each_gate_with_its_interval(passed: Ru
     first = passed.verdict.gates[0]
     assert f"| {first.value:.3f} | {first.low:.3f} to {first.high:.3f} | at least 0.8 | 95 % | yes |" in gates[0]
     assert any(line.endswith("| at most 0.01 |  | no |") for line in gates)
+    said = [line for line in lines[: lines.index("## Since the champion")] if line.startswith("- ")]
+    assert len(said) == 1  # of those that passed, what there is to say of a slice
+    assert said[0].startswith(r"- ✓ passed: field\_accuracy of tuned in the worst label \(technical")
 
 
 def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -> None:
@@ -81,12 +84,14 @@ def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -
     assert first.startswith("| ? **inconclusive** | exact_match")
     (gate,) = (gate for gate in unclear.verdict.gates if gate.state == "inconclusive")
     assert gate.settle
-    assert [line for line in lines if line.endswith(gate.settle)] == ["- " + gate.reason.replace("_", r"\_")]
+    assert [line for line in lines if line.endswith(gate.settle)] == [
+        "- ? **inconclusive**: " + gate.reason.replace("_", r"\_")
+    ]
 
 
 def test_a_gate_without_a_figure_says_why(unclear: Run) -> None:
     lines = reviewed(unclear).splitlines()
-    assert r"- exact\_match of tuned minus champion: no champion yet: nothing to compare with" in lines
+    assert r"- ✓ passed: exact\_match of tuned minus champion: no champion yet: nothing to compare with" in lines
     itself = replace(unclear, champion=unclear.champion.model_copy(update={"version": "3"}))
     assert part(reviewed(itself), "Since the champion") == [
         "This very adapter is the champion, version 3: there is nothing to compare with."

@@ -30,7 +30,7 @@ _STRUCTURED = re.compile(
 )
 # Shapes of personal values: an email address, seven digits or more (no date), a house number with a street, an IBAN.
 _SHAPES = (
-    re.compile(r"[^\s@<>\"',;:]+@[^\s@<>\"',;:]+\.[^\W\d_]{2,}"),
+    re.compile(r"[^\s@<>\"',;:]@[^\s@<>\"',;:]+\.[^\W\d_]{2,}"),
     re.compile(r"(?<![\w-])(?!\d{4}-\d\d-\d\d(?!-?\d))\+?\(?\d(?:[ ()./-]{0,2}\d){6,}(?!\w)"),
     re.compile(
         r"\b\d{1,5}[a-z]?,? (?:[A-Z][\w'-]+ ){1,3}"

@@ -42,6 +42,20 @@ def test_only_what_was_to_be_gone_is_looked_for() -> None:
     assert look_again(["jo@example.org, +44 20 7946 0958"], ["PHONE_NUMBER"]) == {"PHONE_NUMBER": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("jo@example.org,ann.b@example.net;<c-d@example.com>", 3),
+        ("mailto:jo+x@mail.example.org.", 1),
+        ("a@b@example.org", 1),
+        ("jo@localhost, @home, x @ example.org, jo@ example.org", 0),
+        ("x" * 200_000 + " " + "a@" * 50_000 + "b." * 50_000, 0),
+    ],
+)
+def test_every_address_counts_once_and_what_is_none_does_not(text: str, addresses: int) -> None:
+    assert look_again([text], ["EMAIL_ADDRESS"])["EMAIL_ADDRESS"] == addresses
+
+
 def test_a_value_that_a_model_says_in_every_answer_counts_each_time() -> None:
     assert look_again(["jo@example.org"] * 5, ALL) == {"EMAIL_ADDRESS": 5}
 
