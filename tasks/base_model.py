@@ -19,6 +19,8 @@ from tasks.progress import report
 from tasks.results import Base
 
 PACKAGE = "package:"
+# Of a file of weights; several are verified side by side.
+SHARD = "2GB"
 
 
 def source_sha256(model: Model) -> str:
@@ -110,7 +112,7 @@ def _gguf_parsed_once() -> Iterator[None]:
 
 def _write(tokenizer: Any, weights: Any, workspace: Workspace) -> None:
     try:
-        weights.save_pretrained(workspace.folder)
+        weights.save_pretrained(workspace.folder, max_shard_size=SHARD)
         tokenizer.save_pretrained(workspace.folder)
     except Exception as error:  # what safetensors and tokenizers raise on a full disk is no OSError
         raise StoreError(

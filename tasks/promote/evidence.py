@@ -10,6 +10,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -347,5 +348,6 @@ def _refuse_changed_files(
         evaluation.statistics,
         evaluation.report,
     )
-    for file in files:
-        store.open(file)  # hashes it
+    with ThreadPoolExecutor() as threads:  # which hash side by side: a base is files of some GB
+        for _ in threads.map(store.open, files):
+            pass

@@ -13,6 +13,7 @@ import pytest
 from conf.load import load_recipe
 from conf.schema import Model
 from conf.settings import PROJECT
+from tasks import base_model
 from tasks.artifacts import Store, sha256_of
 from tasks.base_model import prepare_base, source_sha256
 from tasks.errors import ModelError, StoreError
@@ -72,6 +73,25 @@ def test_a_folder_becomes_a_base_that_loads_and_holds_the_same_weights(tiny: Pat
     loaded = AutoModelForCausalLM.from_pretrained(found, local_files_only=True)
     assert base.parameters == sum(parameter.numel() for parameter in loaded.parameters())
     assert load_tokenizer(found)("my card")["input_ids"] == load_tokenizer(tiny)("my card")["input_ids"]
+
+
+def test_a_large_base_is_several_files_and_loads_the_same(
+    tiny: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(base_model, "SHARD", "20KB")
+    base = prepared(Model(model_name_or_path=str(tiny)), store)
+    assert sum(file.path.endswith(".safetensors") for file in base.files) > 2
+    with store.writing("smoke", "k") as workspace:
+        found = workspace.open_folder(base.files)
+    given, taken = (
+        AutoModelForCausalLM.from_pretrained(place, local_files_only=True, dtype=torch.bfloat16).state_dict()
+        for place in (tiny, found)
+    )
+    assert given.keys() == taken.keys()
+    assert all(torch.equal(given[name], taken[name]) for name in given)
 
 
 def test_the_same_folder_gives_the_same_bytes(tiny: Path, tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
 from conf.load import load_pii_policy
+from conf.settings import PROJECT
 from tasks.results import Recall
 from tasks.scrub.canaries import plant, recall
 from tasks.scrub.finder import Finder
@@ -55,6 +59,22 @@ def test_every_entity_of_a_policy_has_its_turn() -> None:
 def test_equal_seeds_plant_equal_values_and_others_others() -> None:
     assert plant(TEXTS, ENTITIES, seed=1) == plant(TEXTS, ENTITIES, seed=1)
     assert plant(TEXTS, ENTITIES, seed=1) != plant(TEXTS, ENTITIES, seed=2)
+
+
+def test_they_are_the_same_in_every_process() -> None:
+    source = (
+        "from tasks.scrub.canaries import plant\n"
+        "print([made.content.raw for made in plant(['It is late.'] * 300, ['LOCATION', 'PERSON'], seed=1)])"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", source], env={**os.environ, "PYTHONHASHSEED": seed}, cwd=PROJECT,
+            capture_output=True, text=True, check=True,
+        )
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert len(runs[0].stdout) > 3_000
+    assert runs[0].stdout == runs[1].stdout
 
 
 def test_what_trained_the_ner_is_not_planted() -> None:
