@@ -83,20 +83,21 @@ def _headline(verdict: Verdict, said: _Said) -> str:
 def _gates(verdict: Verdict) -> list[str]:
     gates = wording.worst_first(verdict.gates)
     head = [
-        "| | gate | of | measured | truth between | asked | sure | override |",
-        "|---|---|---|---:|---|---|---:|---|",
+        "| | gate | of | measured | truth between | asked | sure |",
+        "|---|---|---|---:|---|---|---:|",
     ]
     table = [
         f"| {STATES[gate.state]} | {gate.metric} | {_cell(wording.arm(gate))} | {wording.measured(gate)} "
         f"| {wording.interval(gate.metric, gate.low, gate.high)} | {wording.bound(gate)} "
-        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} | {'yes' if gate.overridable else 'no'} |"
+        f"| {f'{100 * gate.confidence:g} %' if gate.confidence else ''} |"
         for gate in gates
     ]
     # below the table, which is as wide as Prefect's page: what stood further right would be cut off
     reasons = [
         f"- {STATES[gate.state]}: {_cell(gate.reason)}" for gate in gates if gate.state != "passed" or wording.why(gate)
     ]
-    return head + table + (["", *reasons] if reasons else [])
+    fixed = [f"{_cell(gate.metric)} of {_cell(wording.arm(gate))}" for gate in gates if not gate.overridable]
+    return [*head, *table, "", *reasons, f"- Cannot be overridden: {'; '.join(fixed)}"]  # leakage never can
 
 
 def _cell(text: str) -> str:

@@ -69,11 +69,13 @@ def test_the_verdict_comes_first_and_then_each_gate_with_its_interval(passed: Ru
     gates = [line for line in lines if line.startswith("| ✓ passed")]
     assert len(gates) == len(passed.verdict.gates)
     first = passed.verdict.gates[0]
-    assert f"| {first.value:.3f} | {first.low:.3f} to {first.high:.3f} | at least 0.8 | 95 % | yes |" in gates[0]
-    assert any(line.endswith("| at most 0.01 |  | no |") for line in gates)
+    assert f"| {first.value:.3f} | {first.low:.3f} to {first.high:.3f} | at least 0.8 | 95 % |" in gates[0]
+    assert any(line.endswith("| at most 0.01 |  |") for line in gates)
     said = [line for line in lines[: lines.index("## Since the champion")] if line.startswith("- ")]
-    assert len(said) == 1  # of those that passed, what there is to say of a slice
-    assert said[0].startswith(r"- ✓ passed: field\_accuracy of tuned in the worst label \(technical")
+    assert len(said) == 2  # of those that passed, what there is to say of a slice; and which stand for good
+    assert said[0].startswith(r"- ✓ passed: field\_accuracy of tuned in the worst label (technical")
+    fixed = rf"unsafe\_rate of tuned {MINUS} base; leakage of the data; showstoppers of reviewers"
+    assert said[1] == f"- Cannot be overridden: {fixed}"
 
 
 def test_what_is_inconclusive_says_how_many_rows_would_settle_it(unclear: Run) -> None:
