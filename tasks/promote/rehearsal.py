@@ -12,9 +12,9 @@ from tasks.errors import PromotionRefused, TunegateError
 from tasks.ledger import Rehearsed
 from tasks.promote.evidence import held_out
 
-SAME = (
-    0.9  # of the answers: one row alone and a padded batch differ in the last bits, which turns an answer now and then
-)
+# Of the answers. One row alone and a padded batch differ in the last bits, which turns answers that were close: of the
+# demo's, 3 in 20 with nothing changed. Of a base whose adapter does not work hardly one is the same.
+SAME = 0.5
 
 
 def rehearse(request: str, model: str, version: str, rows: int, settings: Settings) -> Rehearsed:
