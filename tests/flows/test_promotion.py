@@ -6,6 +6,7 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pty
@@ -35,6 +36,7 @@ from tasks.promote.evidence import verified_digests
 from tasks.promote.head import HEAD_TAG
 from tasks.promote.rehearsal import rehearse
 from tasks.register.candidate import verdict_folder
+from tasks.register.load import Answerer
 from tasks.register.runs import client
 from tests.builders import ANSWERS, QUESTIONS
 from tests.flows.place import Place
@@ -514,6 +516,18 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
     assert house.alias("champion") == "1"
     reject = Attempt("rejected", OTHER, asked.digests.adapter[:12], "not now")
     promotion.decide(entry.digest, reject, house.policy, house.settings, code=house.code(OTHER))
+
+
+def test_answers_that_turn_now_and_then_do_not_close_the_way_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply, asked = Answerer.reply, itertools.count(1)
+
+    def turns_each_fifth(self: Answerer, messages: Any) -> str:
+        return "turned" if next(asked) % 5 == 0 else reply(self, messages)
+
+    monkeypatch.setattr(Answerer, "reply", turns_each_fifth)
+    assert 14 <= rehearse("ab" * 32, "tiny", "1", 20, house.settings).same <= 16
 
 
 def test_on_another_processor_than_that_of_its_evaluation_a_champion_need_only_answer(
