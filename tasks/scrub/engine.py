@@ -9,6 +9,7 @@ import functools
 import importlib.util
 import logging
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tasks.scrub.ner.tags import TAGGER, Decoder
 from tasks.scrub.recognizers import build_recognizers
 
 BLANK = "blank"
+_READING = threading.Lock()  # the words of one memory zone are gone when it ends, and a pipeline has one zone
 NER = Path(__file__).parent / "ner" / "model"
 
 
@@ -304,15 +306,15 @@ _READ = AnalysisExplanation("LeanSpacyRecognizer", 0.0)
 _LABELS = {**NerModelConfiguration().model_to_presidio_entity_mapping, **{entity: entity for entity in ENTITIES}}
 
 
-def analyze(
-    analyzer: AnalyzerEngine, texts: Sequence[str], language: str, entities: Sequence[str]
-) -> Iterator[list[Any]]:
-    """What Presidio finds in each text, in order."""
+def analyze(analyzer: AnalyzerEngine, texts: Sequence[str], language: str, entities: Sequence[str]) -> list[list[Any]]:
+    """What Presidio finds in each text, in order; threads that share an analyzer wait for each other."""
     engine = analyzer.nlp_engine
     # or spaCy keeps every word that it ever saw: a process that reads a million rows would grow by half
-    with engine.nlp[language].memory_zone():
-        for text, artifacts in engine.process_batch(texts, language=language):
-            yield analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
+    with _READING, engine.nlp[language].memory_zone():
+        return [
+            analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
+            for text, artifacts in engine.process_batch(texts, language=language)
+        ]
 
 
 def _keep_offline() -> None:
