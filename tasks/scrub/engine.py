@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -306,15 +306,18 @@ _READ = AnalysisExplanation("LeanSpacyRecognizer", 0.0)
 _LABELS = {**NerModelConfiguration().model_to_presidio_entity_mapping, **{entity: entity for entity in ENTITIES}}
 
 
-def analyze(analyzer: AnalyzerEngine, texts: Sequence[str], language: str, entities: Sequence[str]) -> list[list[Any]]:
-    """What Presidio finds in each text, in order; threads that share an analyzer wait for each other."""
+def analyze(
+    analyzer: AnalyzerEngine, texts: Sequence[str], language: str, entities: Sequence[str]
+) -> Generator[list[Any]]:
+    """What Presidio finds in each text, in order, one at a time: many finds in long texts do not fit into memory.
+
+    Close it: until then other threads wait.
+    """
     engine = analyzer.nlp_engine
     # or spaCy keeps every word that it ever saw: a process that reads a million rows would grow by half
     with _READING, engine.nlp[language].memory_zone():
-        return [
-            analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
-            for text, artifacts in engine.process_batch(texts, language=language)
-        ]
+        for text, artifacts in engine.process_batch(texts, language=language):
+            yield analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
 
 
 def _keep_offline() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from typing import Any
 
 from conf.schema import PiiPolicy
@@ -53,11 +54,18 @@ class Finder:
         found: list[tuple[Found, ...]] = [()] * len(texts)
         for language, numbers in self._by_language(texts).items():
             some = [whole(texts[number]) for number in numbers]
-            asked = self._entities[language]  # Presidio takes an empty list for "look for everything"
-            results = analyze(self._analyzers[language], some, language, asked) if asked else [[] for _ in some]
-            for number, text, result in zip(numbers, some, results, strict=True):
-                found[number] = self._settled(text, result)
+            with closing(self._results(some, language)) as results:
+                for number, text, result in zip(numbers, some, results, strict=True):
+                    found[number] = self._settled(text, result)
         return found
+
+    def _results(self, texts: Sequence[str], language: str) -> Generator[list[Any]]:
+        """What Presidio finds in each text."""
+        asked = self._entities[language]
+        if asked:
+            yield from analyze(self._analyzers[language], texts, language, asked)
+        else:  # Presidio takes an empty list for "look for everything"
+            yield from ([] for _ in texts)
 
     def _by_language(self, texts: Sequence[str]) -> dict[str, list[int]]:
         """Which texts are looked at in which language; like lengths together, which makes fuller batches."""
