@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from conf.schema import PiiPolicy
+from conf.settings import PROJECT
 from tasks.scrub.spans import Found
 
 _MARKED = re.compile(r"<<(.*?)\|([A-Z_]+)>>", re.DOTALL)
@@ -29,6 +32,17 @@ def policy_of(*entities: str, model: str = "tunegate", **changes: Any) -> PiiPol
     """A policy that replaces the entities, with one English model unless the changes say otherwise."""
     given = {"models": {"en": model}, "entities": dict.fromkeys(entities, "replace")}
     return PiiPolicy.model_validate({**given, **changes})
+
+
+def printed_by_two_processes(script: str) -> list[str]:
+    """What Python prints for the script in each of two processes, whose sets are not in the same order."""
+    return [
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=PROJECT, env={"PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
 
 
 def unmarked(marked: str) -> tuple[str, list[tuple[str, str]]]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
 from conf.load import load_pii_policy
-from conf.settings import PROJECT
 from tasks.results import Recall
 from tasks.scrub.canaries import plant, recall
 from tasks.scrub.finder import Finder
 from tasks.scrub.pieces import Content
 from tasks.scrub.synthetic import held_out
 from tasks.scrub.words import COUNTRIES
+from tests.tasks.scrub.small import printed_by_two_processes
 
 ENTITIES = tuple(load_pii_policy("pii-strict").entities)
 TEXTS = [f"The router shows a red light, case {number}." for number in range(120)]
@@ -62,19 +59,13 @@ def test_equal_seeds_plant_equal_values_and_others_others() -> None:
 
 
 def test_they_are_the_same_in_every_process() -> None:
-    source = (
+    script = (
         "from tasks.scrub.canaries import plant\n"
         "print([made.content.raw for made in plant(['It is late.'] * 300, ['LOCATION', 'PERSON'], seed=1)])"
     )
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", source], env={**os.environ, "PYTHONHASHSEED": seed}, cwd=PROJECT,
-            capture_output=True, text=True, check=True,
-        )
-        for seed in ("1", "2")
-    ]  # fmt: skip
-    assert len(runs[0].stdout) > 3_000
-    assert runs[0].stdout == runs[1].stdout
+    outputs = printed_by_two_processes(script)
+    assert len(outputs[0]) > 3_000
+    assert outputs[0] == outputs[1]
 
 
 def test_what_trained_the_ner_is_not_planted() -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from presidio_anonymizer import AnonymizerEngine, RecognizerResult
 
-from conf.settings import PROJECT
 from tasks.scrub.operators import KEYED, Replacer, Scrubbed
 from tasks.scrub.pseudonyms import PLACEHOLDER, Numbering, pseudonym
 from tasks.scrub.recognizers import build_recognizers
 from tasks.scrub.spans import Found
-from tests.tasks.scrub.small import policy_of, unmarked
+from tests.tasks.scrub.small import policy_of, printed_by_two_processes, unmarked
 
 KEY = b"k" * 32
 
@@ -155,14 +152,9 @@ def test_a_surrogate_is_the_same_in_another_process() -> None:
         "kinds = ('PERSON', 'PHONE_NUMBER', 'DATE_TIME', 'SECRET', 'IBAN_CODE')\n"
         "print([_surrogate(b'k' * 32, kind, 'jo doe') for kind in kinds])"
     )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", script], cwd=PROJECT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
-        ).stdout
-        for seed in ("1", "2")
-    ]
+    outputs = printed_by_two_processes(script)
     assert outputs[0] == outputs[1]
-    assert outputs[0].count(b"'") == 10
+    assert outputs[0].count("'") == 10
 
 
 @pytest.mark.parametrize(
