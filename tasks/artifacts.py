@@ -13,7 +13,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,9 +81,8 @@ class Workspace:
         return self.store.open(artifact)
 
     def open_folder(self, files: tuple[Artifact, ...]) -> Path:
-        """The local folder that holds the verified files, e.g. a model; all must lie in one folder."""
-        folders = {self.store.open(file).parent for file in files}
-        return folders.pop()
+        """The local folder that holds the verified files; see `Store.open_folder`."""
+        return self.store.open_folder(files)
 
     def artifact(self, name: str) -> Artifact:
         """The record of a file that the stage wrote into `folder` under the relative path `name`."""
@@ -160,6 +160,20 @@ class Store:
             )
         self._verified.add(artifact)
         return local
+
+    def open_all(self, artifacts: Iterable[Artifact]) -> list[Path]:
+        """The local paths of the files, each verified; hashed side by side, as a base is files of some GB.
+
+        Raises:
+            StoreError: a file is gone.
+            DigestMismatch: the content of one is not what its digest says.
+        """
+        with ThreadPoolExecutor() as threads:
+            return list(threads.map(self.open, artifacts))
+
+    def open_folder(self, artifacts: Iterable[Artifact]) -> Path:
+        """The local folder that holds the verified files, e.g. a model; all must lie in one folder."""
+        return {file.parent for file in self.open_all(artifacts)}.pop()
 
     def keys_with(self, stage: str, pattern: str) -> list[str]:
         """The keys of a stage whose folder holds a file of this name (with `*`), finished or not."""

@@ -10,7 +10,6 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -348,6 +347,4 @@ def _refuse_changed_files(
         evaluation.statistics,
         evaluation.report,
     )
-    with ThreadPoolExecutor() as threads:  # which hash side by side: a base is files of some GB
-        for _ in threads.map(store.open, files):
-            pass
+    store.open_all(files)  # hashes them

@@ -112,7 +112,7 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     store = Store.of(current)
     if not all(store.has(file) for file in base.files):
         raise ModelError(f"{model_uri}: its base {base.name} is not in the store {store.root}; run its recipe again")
-    base_folder = {store.open(file).parent for file in base.files}.pop()
+    base_folder = store.open_folder(base.files)
     quantization = Quantization.model_validate(form["quantization"])
     frozen = load_base(base_folder, Model.model_validate(form["model"]), quantization, device_of())
     model = PeftModel.from_pretrained(frozen, folder).eval()
