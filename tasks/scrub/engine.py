@@ -11,6 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from tasks.scrub.ner.tags import TAGGER, Decoder
 from tasks.scrub.recognizers import build_recognizers
 
 BLANK = "blank"
+# Words that a pipeline keeps for good: some 500 bytes each, where to read one anew takes some 15 µs.
+_WORDS = 100_000
 _READING = threading.Lock()  # the words of one memory zone are gone when it ends, and a pipeline has one zone
 NER = Path(__file__).parent / "ner" / "model"
 
@@ -66,8 +69,8 @@ class LeanSpacyEngine(SpacyNlpEngine):  # type: ignore[misc]  # Presidio is unty
         decoder = Decoder(tagger.labels, self.asked)
         for batch in in_batches(texts):
             docs = [nlp.make_doc(text) for text in batch]
-            for doc, probabilities in zip(docs, tagger.model.predict(docs), strict=True):
-                yield doc.text, self._artifacts(doc, language, *decoder.entities_of(doc, probabilities))
+            for text, doc, probabilities in zip(batch, docs, tagger.model.predict(docs), strict=True):
+                yield text, self._artifacts(doc, language, *decoder.entities_of(doc, probabilities))
 
     def process_text(self, text: str, language: str) -> Any:
         """What was read in one text."""
@@ -314,8 +317,10 @@ def analyze(
     Close it: until then other threads wait.
     """
     engine = analyzer.nlp_engine
+    nlp = engine.nlp[language]
     # or spaCy keeps every word that it ever saw: a process that reads a million rows would grow by half
-    with _READING, engine.nlp[language].memory_zone():
+    forgetting = nlp.memory_zone if len(nlp.vocab) > _WORDS else nullcontext
+    with _READING, forgetting():
         for text, artifacts in engine.process_batch(texts, language=language):
             yield analyzer.analyze(text=text, language=language, entities=list(entities), nlp_artifacts=artifacts)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -151,12 +152,18 @@ def _finder(policy: str) -> Any:
     return Finder(PiiPolicy.model_validate_json(policy))
 
 
-def _quiet_worker() -> None:
-    """A worker leaves Ctrl-C to its parent."""
+def _start_worker(nlp_engine: str) -> None:
+    """A worker leaves Ctrl-C to its parent, and loads no more than what reads."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     use_one_thread()
+    if nlp_engine == "spacy":
+        # Presidio loads transformers where it finds it, though spaCy alone reads: 2 s and 150 MB in each process
+        sys.modules["transformers"] = None  # type: ignore[assignment]  # as if it were not installed
+        import presidio_analyzer  # noqa: F401
+
+        del sys.modules["transformers"]
 
 
 def looked_at(
@@ -187,7 +194,7 @@ def looked_at(
         if spread is not None:
             runs = spread
         elif processes > 1:
-            runs = _InProcesses(processes, stack)
+            runs = _InProcesses(processes, policy.nlp_engine, stack)
         else:
             _finder(_asked(policy))  # what is wrong with the policy is said at once
             runs, ahead = _Here(), 1
@@ -249,8 +256,8 @@ def _finish(begun: _Begun, cache: SpanCache, pending: set[bytes]) -> dict[str, S
 class _InProcesses:
     """In processes of this machine, which start once enough texts were asked for: few, or grown data, need none."""
 
-    def __init__(self, processes: int, stack: ExitStack) -> None:
-        self._processes, self._stack = processes, stack
+    def __init__(self, processes: int, nlp_engine: str, stack: ExitStack) -> None:
+        self._processes, self._nlp_engine, self._stack = processes, nlp_engine, stack
         self._pool: ProcessPoolExecutor | None = None
         self._asked = 0
         self._waiting: list[_Later] = []
@@ -263,7 +270,9 @@ class _InProcesses:
         self._waiting.append(later := _Later(look, texts))
         if self._asked >= _WORTH_PROCESSES:
             context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
-            pool = ProcessPoolExecutor(self._processes, context, initializer=_quiet_worker)
+            pool = ProcessPoolExecutor(
+                self._processes, context, initializer=_start_worker, initargs=(self._nlp_engine,)
+            )
             self._pool = self._stack.enter_context(pool)
             for call in self._waiting:
                 call.begin(self._pool)

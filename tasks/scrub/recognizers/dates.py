@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tasks.scrub.recognizers.rules import Rule, RuleRecognizer, needs
+from tasks.scrub.recognizers.rules import Rule, RuleRecognizer
 
 _MONTH = r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
 _SURE_MONTH = r"(?:January|February|April|June|July|September|October|November|December)"
@@ -34,10 +34,16 @@ _NAMED = _compile(
     rf"\b{_SURE_MONTH}\b",
 )
 _WEEKDAYS = _compile(rf"\b(?:{_WEEKDAY}|(?<![A-Za-z])(?:Mon|Tue|Wed|Thu|Fri|Sat)\b(?=[,. ]\s?\d))")
-_RELATIVE = _compile(
+_DAYS = _compile(
     r"\b(?:yesterday|today|tomorrow|tonight|day (?:before|after) (?:yesterday|tomorrow))\b",
+)
+_TURNS = _compile(
     r"\b(?:last|next|this|past)\s(?:week(?:end)?|month|year|night|morning|afternoon|evening|quarter|spring|summer|autumn|fall|winter|decade)\b",
+)
+_AGO = _compile(
     r"\b(?:(?:a|an|one|two|three|four|five|six|seven|eight|nine|ten|twelve|a few|a couple of|several|\d{1,3})\s(?:minute|hour|day|week|month|year|decade)s?\s(?:ago|earlier|later))\b",
+)
+_FROM_NOW = _compile(
     r"\bin\s(?:a|one|two|three|four|five|six|\d{1,2})\s(?:days?|weeks?|months?|years?)(?='? time|\b)",
 )
 _OTHERS = _compile(
@@ -50,8 +56,10 @@ _FEASTS = _compile(
 _TIMES = _compile(
     rf"(?<![\w.,:/£$€-]){_CLOCK}(?![\w:]|[.,]?\d)",
     r"(?<![\w.,:/£$€-])(?:1[0-2]|0?[1-9])(?:[:.][0-5]\d)?\s?[ap]\.?m\b\.?",
-    r"\b(?:noon|midnight|midday|(?:half past|quarter past|quarter to)\s\w+|\d{1,2}\so'?clock|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve) o'?clock)\b",
     r"(?<![\w.,£$€-])(?:[01]\d|2[0-3])[0-5]\d\s?(?:hrs|hours)\b",
+)
+_TOLD_TIMES = _compile(
+    r"\b(?:noon|midnight|midday|(?:half past|quarter past|quarter to)\s\w+|\d{1,2}\so'?clock|(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve) o'?clock)\b",
 )
 _BARE_YEAR = re.compile(
     rf"(?i)\b(?:in|since|from|until|till|of|by|year|before|after|during|and|to|around|circa|born|ending)\s({_YEAR})\b(?!\s?(?:units|kWh|points|customers|people|%|GB|MB))|\(({_YEAR})\)"
@@ -78,29 +86,30 @@ def recognizers(language: str) -> list[Any]:
     """Of this family."""
     figures = [Rule("DATE_TIME", pattern, 0.85) for pattern in _IN_FIGURES + _TIMES]
     wanted = (
-        (_NAMED, r"(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|\b(?:early|late|mid)[- ]"),
-        (_WEEKDAYS, r"(?i)day|\b(?:mon|tue|wed|thu|fri|sat)[,. ]"),
-        (
-            _RELATIVE,
-            r"(?i)day|night|week|month|year|ago|later|earlier|morning|evening|afternoon|quarter|summer|winter|spring|autumn|fall\b|decade",
-        ),
-        (_OTHERS, r"\d(?:0s|st|nd|rd|th)\b"),
-        (_FEASTS, r"(?i)christmas|easter|boxing|new year|thanksg|hallow|ramadan|diwali|good fri|holiday"),
-    )
-    text = [Rule("DATE_TIME", pattern, 0.8, needs=needs(cue)) for patterns, cue in wanted for pattern in patterns]
-    text += [Rule("DATE_TIME", _BARE_YEAR, 0.6, None, group, needs(r"(?:1[89]|20)\d\d")) for group in (1, 2)]
-    ages = [Rule("AGE", pattern, 0.85) for pattern in _AGES]
-    ages += [Rule("AGE", _AGE_AFTER, 0.75, None, "age"), Rule("AGE", _I_AM, 0.6, None, "age")]
-    ages += [Rule("AGE", pattern, 0.75, None, "age") for pattern in (_ANSWERED, _AFTER_SEX)]
+        (_NAMED, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "early", "late", "mid")),
+        (_WEEKDAYS, ("day", *(day + mark for day in ("mon", "tue", "wed", "thu", "fri", "sat") for mark in ",. "))),
+        (_DAYS, ("day", "night", "tomorrow")),
+        (_TURNS, ("last", "next", "this", "past")),
+        (_AGO, ("ago", "earlier", "later")),
+        (_FROM_NOW, ("day", "week", "month", "year")),
+        (_OTHERS, ("0s", "1st", "2nd", "3rd", *(f"{digit}th" for digit in range(10)))),
+        (_FEASTS, ("christmas", "easter", "boxing", "new year", "thanksg", "hallow", "ramadan", "diwali", "good fri", "bank hol")),
+    )  # fmt: skip
+    text = [Rule("DATE_TIME", pattern, 0.8, needs=cues) for patterns, cues in wanted for pattern in patterns]
+    text += [
+        Rule("DATE_TIME", pattern, 0.85, needs=("noon", "midnight", "midday", "past", "quarter", "clock"))
+        for pattern in _TOLD_TIMES
+    ]
+    text += [Rule("DATE_TIME", _BARE_YEAR, 0.6, None, group, ("18", "19", "20")) for group in (1, 2)]
+    ages = [Rule("AGE", pattern, 0.85, needs=("old", "age", "yo", "y/o", "yr")) for pattern in _AGES]
+    ages += [Rule("AGE", _AGE_AFTER, 0.75, None, "age", ("age", "turn"))]
+    ages += [Rule("AGE", _I_AM, 0.6, None, "age", ("i am", "i'm", "he is", "he's", "he was", "turned", "is now"))]
+    ages += [
+        Rule("AGE", _ANSWERED, 0.75, None, "age", ("how old",)),
+        Rule("AGE", _AFTER_SEX, 0.75, None, "age", ("male",)),
+    ]
     return [
-        RuleRecognizer(
-            "Dates in figures", figures, needs=r"\d|noon|midnight|midday|past|o'clock|quarter", language=language
-        ),
-        RuleRecognizer("Dates in words", text, needs=r"[A-Za-z]|\d\d", language=language),
-        RuleRecognizer(
-            "Ages",
-            ages,
-            needs=r"(?i)\bage|old\b|y/?o\b|yrs?\b|turn|male\b|\b(?:is|am|was|i'm|he's)\b",
-            language=language,
-        ),
+        RuleRecognizer("Dates in figures", figures, needs=r"\d", language=language),
+        RuleRecognizer("Dates in words", text, language=language),
+        RuleRecognizer("Ages", ages, language=language),
     ]

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from tasks.scrub.recognizers.rules import Rule, RuleRecognizer, words
-from tasks.scrub.recognizers.rules import needs as _needs
 from tasks.scrub.words import DEMONYMS, POLITICAL, RELIGIONS
 
 _TITLE = re.compile(
@@ -22,7 +21,8 @@ _ANY_CASE = frozenset(
     word.lower() for word in _CERTAIN if len(word) > 6 and word not in {"Persian", "Catalan", "centrist"}
 )
 _WORD = re.compile(r"[A-Za-z][A-Za-z'-]{2,}")
-_SEVERAL_WORDS = re.compile(rf"\b(?:{words(*(word for word in _CERTAIN if ' ' in word))})\b", re.IGNORECASE)
+_SEVERAL = {word for word in _CERTAIN if " " in word}
+_SEVERAL_WORDS = re.compile(rf"\b(?:{words(*_SEVERAL)})\b", re.IGNORECASE)
 _AMBIGUOUS_WORD = re.compile(rf"(?<=[a-z,] )(?:{words(*_AMBIGUOUS)})\b")
 
 
@@ -39,11 +39,9 @@ def recognizers(language: str) -> list[Any]:
             "NRP",
             _SEVERAL_WORDS,
             0.75,
-            needs=_needs(
-                r"(?i)\b(?:african|christian|church|conserv|costa|democratic|far-|greek|green|jehovah|labour|liberal|new z|north k|plaid|puerto|republican p|roman|saudi|seventh|sierra|sinn|social|south|sri)"
-            ),
+            needs=tuple(word.lower() for word in _SEVERAL),
         ),
-        Rule("NRP", _AMBIGUOUS_WORD, 0.5, needs=_needs(r"[a-z,] [A-Z]")),
+        Rule("NRP", _AMBIGUOUS_WORD, 0.5, needs=tuple(word.lower() for word in _AMBIGUOUS)),
     ]
     return [
         RuleRecognizer("Titles", titles, needs=r"[A-Z]|\b(?:mr|mrs|dr|miss|prof)\b", language=language),

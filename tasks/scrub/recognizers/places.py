@@ -13,10 +13,12 @@ from tasks.scrub.recognizers.streets import LOWER_CASE, NUMBER_FIRST, NUMBER_LAS
 from tasks.scrub.words import COUNTRIES
 
 _STREETS = tuple(re.compile(shape) for shape in (NUMBER_FIRST, LOWER_CASE, NUMBER_LAST))
+_ROMANCE_KINDS = ("rue", "avenue", "avenida", "av.", "boulevard", "place", "chemin", "impasse", "via", "piazza", "corso", "calle", "plaza", "paseo", "c/", "rua", "travessa", "ul.", "al.")  # fmt: skip
 _ROMANCE_NAME = r"(?:[Rr]ue|[Aa]venue|[Aa]venida|[Aa]v\.|[Bb]oulevard|[Pp]lace|[Cc]hemin|[Ii]mpasse|[Vv]ia|[Vv]iale|[Pp]iazza|[Cc]orso|[Cc]alle|[Pp]laza|[Pp]aseo|[Cc]/|[Rr]ua|[Tt]ravessa|[Uu]l\.|[Aa]l\.) (?:(?:de|du|des|da|do|dos|das|della|dei|del|di|la|le|les|l['’]|d['’]) ?){0,3}[A-ZÀ-Þ][\w'’-]+(?: (?:de|du|da|di|e|y|[A-ZÀ-Þ][\w'’-]+)){0,4}"
 _ROMANCE = re.compile(
     rf"(?<![\w/])\d{{1,4}}(?: ?(?:bis|ter))?,? {_ROMANCE_NAME}|\b{_ROMANCE_NAME},? \d{{1,4}}[a-zA-Z]?\b"
 )
+_KINDS = ("straat", "weg", "laan", "gracht", "plein", "kade", "gade", "vej", "gata", "vägen", "veien", "katu", "tie")
 _ENDINGS = re.compile(
     r"\b\d{1,5}[a-zA-Z]?,?\s[A-ZÀ-Þ][\w'’-]{1,40}?(?:straat|weg|laan|gracht|plein|kade|gade|vej|gatan|vägen|gata|veien|katu|tie)\b|\b[A-ZÀ-Þ][\w'’-]{1,40}?(?:straat|laan|gracht|plein|kade|gade|vej|gatan|vägen|gata|veien|katu|tie)\s\d{1,4}[a-zA-Z]?\b"
 )
@@ -53,26 +55,23 @@ _WORDS = frozenset(
 def recognizers(language: str) -> list[Any]:
     """Of this family."""
     streets = [Rule("STREET_ADDRESS", pattern, 0.9) for pattern in _STREETS]
-    streets += [Rule("STREET_ADDRESS", pattern, 0.75) for pattern in (_ROMANCE, _ENDINGS)] + [
-        Rule("STREET_ADDRESS", _BOX, 0.6)
+    streets += [
+        Rule("STREET_ADDRESS", _ROMANCE, 0.75, needs=_ROMANCE_KINDS),
+        Rule("STREET_ADDRESS", _ENDINGS, 0.75, needs=_KINDS),
+        Rule("STREET_ADDRESS", _BOX, 0.6, needs=("box", "flat", "ap", "unit", "ste", "suite")),
     ]
     codes = [
         Rule("POSTCODE", _UK, 0.8),
         Rule("POSTCODE", _CANADA, 0.8),
         Rule("POSTCODE", _IRELAND, 0.6),
         Rule("POSTCODE", _DUTCH, 0.6),
-        Rule("POSTCODE", _PLUS_FOUR, 0.6),
+        Rule("POSTCODE", _PLUS_FOUR, 0.6, needs=("-",)),
         Rule("POSTCODE", _AFTER_STATE, 0.55, None, "code"),
-        Rule("POSTCODE", _AFTER_WORD, 0.7, None, "code"),
+        Rule("POSTCODE", _AFTER_WORD, 0.7, None, "code", ("zip", "post", "plz", "cap", "cp")),
         Rule("POSTCODE", _BEFORE_TOWN, 0.55, None, "code"),
     ]
     return [
-        RuleRecognizer(
-            "Streets",
-            streets,
-            needs=r"\d|[Rr]ue|[Vv]i[ae]|[Cc]al|[Rr]ua|[Aa]v|[Pp]la|[Ii]mp|[Cc]or|[Bb]oul|[Pp]ia|[Pp]as|[Cc]he",
-            language=language,
-        ),
+        RuleRecognizer("Streets", streets, needs=r"\d", language=language),
         RuleRecognizer("Postcodes", codes, needs=r"\d", language=language),
         RuleRecognizer("States", [Rule("LOCATION", _STATE_ABBREVIATION, 0.7)], needs=r", [A-Z]{2}", language=language),
         PlaceRecognizer(language),

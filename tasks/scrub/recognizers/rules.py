@@ -15,7 +15,8 @@ class Rule(NamedTuple):
     Attributes:
         check: whether a matched text is one after all: a checksum, a list, a range.
         group: the part of the match that is personal.
-        needs: what a text must hold for the pattern to be tried; cheaper than the pattern.
+        needs: of these a text must hold one, in any case, for the pattern to be tried: some twenty times cheaper. In
+            small letters; none where the pattern is always tried.
     """
 
     entity: str
@@ -23,16 +24,16 @@ class Rule(NamedTuple):
     score: float
     check: Callable[[str], bool] | None = None
     group: int | str = 0
-    needs: Callable[[str], object] | None = None
+    needs: tuple[str, ...] = ()
 
 
 class RuleRecognizer(LocalRecognizer):  # type: ignore[misc]  # Presidio is untyped
-    """Runs its rules over a text that `needs` matches; a text without an `@` costs one look for e-mail addresses.
+    """Runs its rules over a text in which `needs` matches: one without an `@` costs one look for e-mail addresses.
 
     Finds of one recogniser may overlap: what is done with overlaps is decided once, over all finds.
     """
 
-    def __init__(self, name: str, rules: Sequence[Rule], *, needs: str, language: str) -> None:
+    def __init__(self, name: str, rules: Sequence[Rule], *, needs: str = "", language: str) -> None:
         self._rules = tuple(rules)
         self._needs = re.compile(needs).search
         entities = sorted({rule.entity for rule in rules})
@@ -50,6 +51,7 @@ class RuleRecognizer(LocalRecognizer):  # type: ignore[misc]  # Presidio is unty
         """Every match of every rule whose entity is asked for."""
         if not self._needs(text):
             return []
+        lowered = text.lower()
         return [
             RecognizerResult(
                 entity_type=rule.entity,
@@ -60,15 +62,10 @@ class RuleRecognizer(LocalRecognizer):  # type: ignore[misc]  # Presidio is unty
                 recognition_metadata=self._origin,
             )
             for rule in self._rules
-            if rule.entity in entities and (rule.needs is None or rule.needs(text))
+            if rule.entity in entities and (not rule.needs or any(word in lowered for word in rule.needs))
             for match in rule.pattern.finditer(text)
             if match.group(rule.group) and (rule.check is None or rule.check(match.group(rule.group)))
         ]
-
-
-def needs(pattern: str) -> Callable[[str], object]:
-    """For `Rule.needs`: whether the pattern stands somewhere in a text."""
-    return re.compile(pattern).search
 
 
 def words(*listed: str) -> str:

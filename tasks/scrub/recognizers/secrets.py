@@ -19,6 +19,8 @@ _PREFIXED = re.compile(
     r"\b(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{12,20}\b"
 )
 _CUE = r"(?:pass(?:word|wd|code|phrase)?|pwd|pw|pin(?: code)?|secret|api[ _-]?key|access[ _-]?key|auth[ _-]?(?:key|token)|token|bearer|credentials?|otp|cvv|cvc|security code|client[ _-]?secret|private[ _-]?key|licen[cs]e key|puk|session(?:[ _-]?id)?)"
+# Of these each of them holds one.
+_CUES = ("pass", "pwd", "pw", "pin", "secret", "key", "token", "bearer", "credential", "otp", "cvv", "cvc", "security code", "puk", "session")  # fmt: skip
 _AFTER_CUE = re.compile(
     rf"(?i)(?<![A-Za-z]){_CUE}s?[\"'`*_]?\s{{0,2}}(?:is now|is|was|to|:|=|=>|->|\||,|[\"'`(])[\s\"'`*:=|]{{0,5}}(?P<secret>[^\s\"'`,;|<>]{{4,200}})"
 )
@@ -40,10 +42,10 @@ def recognizers(language: str) -> list[Any]:
         Rule("CRYPTO", _ETHEREUM, 0.98),
         Rule("CRYPTO", _BITCOIN, 0.96, _mixed),
     ]
-    told = [Rule("SECRET", _AFTER_CUE, 0.85, _no_word, "secret")]
+    told = [Rule("SECRET", _AFTER_CUE, 0.85, _no_word, "secret", _CUES)]
     return [
         RuleRecognizer("Keys", keys, needs=r"[A-Za-z0-9+/_-]{16}|-----BEGIN|xox|SG\.", language=language),
-        RuleRecognizer("Passwords", told, needs=rf"(?i){_CUE}", language=language),
+        RuleRecognizer("Passwords", told, language=language),
     ]
 
 

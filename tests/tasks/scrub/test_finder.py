@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+import tasks.scrub.engine
 from conf.load import load_pii_policy
 from conf.schema import PiiPolicy
 from tasks.errors import ModelError, RecipeError
+from tasks.scrub.engine import build_analyzer
 from tasks.scrub.finder import Finder
 from tests.tasks.scrub.small import marked, pipeline, policy_of, unmarked
 
@@ -69,6 +71,23 @@ def test_a_text_with_half_a_surrogate_pair_is_looked_at(blank: str) -> None:
     for model in (blank, "tunegate"):
         policy = policy_of("EMAIL_ADDRESS", "PERSON", model=model)
         assert found(policy, "\ud83d jo@example.org") == ["\ud83d <<jo@example.org|EMAIL_ADDRESS>>"]
+
+
+def test_words_beyond_those_that_are_kept_are_forgotten_and_found_all_the_same(
+    blank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = policy_of("EMAIL_ADDRESS", model=blank)
+    words = build_analyzer("spacy", blank, "en", (), frozenset(policy.entities)).nlp_engine.nlp["en"].vocab
+    found(policy, "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.scrub.engine, "_WORDS", 0)
+        for name in ("ada", "ada", "grace"):
+            expected = f"kept zigzag <<{name}@example.org|EMAIL_ADDRESS>>"
+            assert found(policy, unmarked(expected)[0]) == [expected]
+        assert "kept" in words
+        assert "zigzag" not in words
+    found(policy, "kept zigzag")
+    assert "zigzag" in words
 
 
 # ---- how sure

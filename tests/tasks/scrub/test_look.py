@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,29 @@ def test_several_processes_give_what_one_gives(
     monkeypatch.setattr(tasks.scrub.look, "_finder", lambda _: pytest.fail("looked in this process"))
     chunks = chunks_of(5, 30)
     assert read(looked_at(chunks, policy, cache, processes=2)) == expected(chunks)
+
+
+def load_finder(_: Sequence[str]) -> list[Spans]:
+    """Runs in a process."""
+    import tasks.scrub.finder  # noqa: F401
+
+    return []
+
+
+def has_transformers(_: Sequence[str]) -> list[Spans]:
+    """Runs in a process: a text without finds for yes, nothing for no."""
+    return [()] if "transformers" in sys.modules else []
+
+
+@pytest.mark.parametrize(("engine", "loaded"), [("spacy", False), ("transformers", True)])
+def test_a_process_in_which_spacy_reads_loads_no_transformers(
+    monkeypatch: pytest.MonkeyPatch, engine: str, loaded: bool
+) -> None:
+    monkeypatch.setattr(tasks.scrub.look, "_WORTH_PROCESSES", 1)
+    with ExitStack() as stack:
+        runs = tasks.scrub.look._InProcesses(1, engine, stack)
+        assert runs.submit(load_finder, ["a text"]).result() == []
+        assert bool(runs.submit(has_transformers, ["a text"]).result()) == loaded
 
 
 def test_no_process_is_started_for_a_few_texts(

@@ -176,6 +176,7 @@ DATES = [
     "on <<31 January 2024|DATE_TIME>>, or <<January 31st, 2024|DATE_TIME>>",
     "I wrote on <<Monday|DATE_TIME>> and again <<yesterday|DATE_TIME>>",
     "They came <<two days ago|DATE_TIME>>, and <<last week|DATE_TIME>>",
+    "Call <<tomorrow|DATE_TIME>>, at <<NOON|DATE_TIME>>; it runs <<in three weeks|DATE_TIME>>, not in rows",
     "at <<10:30|DATE_TIME>>, not at <<5 pm|DATE_TIME>>",
     "We moved in <<March 2021|DATE_TIME>>; before <<Christmas|DATE_TIME>> it worked",
     "I am <<34|AGE>>, and my son is <<7 years old|AGE>>.",
