@@ -9,7 +9,6 @@ import json
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,21 @@ from conf.schema import Model, Prompt, Quantization
 from conf.settings import Settings, prepare_environment, settings
 from tasks.artifacts import Store
 from tasks.errors import DigestMismatch, ModelError, RecipeError, TunegateError
-from tasks.evaluate.constrain import Trie
+from tasks.evaluate import generate
 from tasks.evaluate.panel import closed_set, stop_ids
 from tasks.register.record import FILES_TAG, FORM, files_sha256
 from tasks.register.runs import client
 from tasks.results import Base
 from tasks.rows import Message
+from tasks.train.exact import decompress
 from tasks.train.model import device_of, load_base, load_tokenizer
-from tasks.train.prompts import encode_prompt
+from tasks.train.prompts import Encoded, encode_prompt
+
+_AT_ONCE = 8  # rows: whatever has the memory for one has it for these
 
 
 class Answerer:
-    """A model that answers rows of the columns that its prompt's template names, greedily and one at a time."""
+    """A model that answers rows of the columns that its prompt's template names, greedily, as it was evaluated."""
 
     def __init__(
         self,
@@ -70,25 +72,22 @@ class Answerer:
 
     def reply(self, messages: list[Message]) -> str:
         """The answer to a conversation whose last message is the answer to give; what it says now is not read."""
-        import torch
-        from transformers import GenerationConfig
+        return self.replies([messages])[0]
 
-        device = self._model.device
-        ids = torch.tensor([encode_prompt(messages, self._prompt, self._tokenizer)], device=device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=getattr(torch, self._dtype)):
-            generated = self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                # plainly greedy, as in the evaluation: the base's own configuration may punish repetition
-                generation_config=GenerationConfig(
-                    max_new_tokens=self._limit,
-                    do_sample=False,
-                    eos_token_id=sorted(stop_ids(self._model, self._tokenizer)),
-                    pad_token_id=self._tokenizer.pad_token_id,
-                ),
-                prefix_allowed_tokens_fn=self._allowed and partial(_next_tokens, self._allowed, ids.shape[1]),
+    def replies(self, conversations: Sequence[list[Message]]) -> list[str]:
+        """The answers to several conversations, written side by side, some at once."""
+        asked = [Encoded(encode_prompt(messages, self._prompt, self._tokenizer), []) for messages in conversations]
+        with generate.inference(self._model.device.type, self._dtype):
+            answers = generate.answer(
+                self._model,
+                asked,
+                stop_ids=stop_ids(self._model, self._tokenizer),
+                pad_id=int(self._tokenizer.pad_token_id or 0),
+                batch_size=_AT_ONCE,
+                max_new_tokens=self._limit,
+                allowed=self._allowed,
             )
-        return str(self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)).strip()
+        return [text.strip() for text in self._tokenizer.batch_decode(answers.token_ids, skip_special_tokens=True)]
 
     def _render(self, template: str, row: Mapping[str, str]) -> str:
         try:
@@ -115,18 +114,11 @@ def load_answerer(model_uri: str, current: Settings) -> Answerer:
     base_folder = store.open_folder(base.files)
     quantization = Quantization.model_validate(form["quantization"])
     frozen = load_base(base_folder, Model.model_validate(form["model"]), quantization, device_of())
+    decompress(frozen)
     model = PeftModel.from_pretrained(frozen, folder).eval()
     prompt = Prompt.model_validate(form["prompt"])
     labels = form.get("labels", ())
     return Answerer(model, load_tokenizer(folder), prompt, quantization, form["max_new_tokens"], labels)
-
-
-def _next_tokens(allowed: Trie, prompt_tokens: int, _batch: int, ids: Any) -> list[int]:
-    """The tokens with which an answer of the closed set can go on; after its end, what generation pads with."""
-    node = allowed.root
-    for token in ids.tolist()[prompt_tokens:]:
-        node = node.get(token, {})
-    return sorted(node) or sorted(allowed.root)
 
 
 def verified_folder(model_uri: str, current: Settings) -> Path:

@@ -102,7 +102,7 @@ class BlockIndex:
         self._readers = {result: RowReader(partial(self._shard, result), CHANGED) for result in self._shards}
 
     def digest(self, block: pa.Table) -> bytes:
-        """What stands for all that scrubbing reads of the rows: their ids, which are digests of who says what, and labels."""
+        """What stands for all that is scrubbed in the rows: their labels, and their ids, digests of who says what."""
         said = [block["id"].to_pylist(), block["label"].to_pylist()]
         return hashlib.blake2b(json.dumps(said).encode(), digest_size=16, key=self._key).digest()
 

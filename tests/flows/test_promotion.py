@@ -6,7 +6,6 @@ Two real candidates of the tiny model, real MLflow on SQLite, a real ledger. The
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import pty
@@ -504,11 +503,16 @@ def test_a_person_rejects_and_the_candidate_stays_rejected(house: House, monkeyp
         house.promote(entry)
 
 
+def all_say(text: str) -> Any:
+    """In the place of `Answerer.replies`."""
+    return lambda _, conversations: [text] * len(conversations)
+
+
 def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, asked = candidate(house, 11)
     house.approve(entry, asked)
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.register.load.Answerer.reply", lambda *_: "something else")
+        patch.setattr("tasks.register.load.Answerer.replies", all_say("something else"))
         with pytest.raises(
             PromotionRefused, match="version 1: the way back to it does not work: 0 of 20 answers are as"
         ):
@@ -521,12 +525,12 @@ def test_no_promotion_without_a_way_back(house: House, monkeypatch: pytest.Monke
 def test_answers_that_turn_now_and_then_do_not_close_the_way_back(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reply, asked = Answerer.reply, itertools.count(1)
+    replies = Answerer.replies
 
-    def turns_each_fifth(self: Answerer, messages: Any) -> str:
-        return "turned" if next(asked) % 5 == 0 else reply(self, messages)
+    def turns_each_fifth(self: Answerer, conversations: Any) -> list[str]:
+        return ["turned" if n % 5 == 4 else text for n, text in enumerate(replies(self, conversations))]
 
-    monkeypatch.setattr(Answerer, "reply", turns_each_fifth)
+    monkeypatch.setattr(Answerer, "replies", turns_each_fifth)
     assert 14 <= rehearse("ab" * 32, "tiny", "1", 20, house.settings).same <= 16
 
 
@@ -535,9 +539,9 @@ def test_on_another_processor_than_that_of_its_evaluation_a_champion_need_only_a
 ) -> None:
     words = ("ab" * 32, "tiny", "1", 3, house.settings)
     monkeypatch.setattr("tasks.evaluate.measured.read_measured_on", lambda _: "NVIDIA L4, 2 threads, batches of 32")
-    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "something else")
+    monkeypatch.setattr("tasks.register.load.Answerer.replies", all_say("something else"))
     assert rehearse(*words) == Rehearsed(request=words[0], model="tiny", version="1", rows=3, same=0)
-    monkeypatch.setattr("tasks.register.load.Answerer.reply", lambda *_: "")
+    monkeypatch.setattr("tasks.register.load.Answerer.replies", all_say(""))
     with pytest.raises(PromotionRefused, match="the way back to it does not work: 0 of 3 rows are answered"):
         rehearse(*words)
 
