@@ -15,7 +15,7 @@ class Rule(NamedTuple):
     Attributes:
         check: whether a matched text is one after all: a checksum, a list, a range.
         group: the part of the match that is personal.
-        needs: of these a text must hold one, in any case, for the pattern to be tried: some twenty times cheaper. In
+        needs: of these a text must hold one, in any case, for the pattern to be tried: some ten times cheaper. In
             small letters; none where the pattern is always tried.
     """
 

@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from tasks.scrub.labelled import filled, read_templates
+from tasks.scrub.ner.train import HERE
 from tasks.scrub.recognizers import build_recognizers, codes, dates, network, numbers, people, places, secrets
+from tasks.scrub.recognizers.rules import Rule
 from tasks.scrub.spans import Found, trimmed, united
+from tasks.scrub.synthetic import Synthesizer
 from tests.tasks.scrub.small import marked, unmarked
 
 
@@ -299,6 +303,27 @@ def test_only_what_is_asked_for_is_looked_for() -> None:
     assert (
         found_by(network, text, "IP_ADDRESS") == "Write to jo@example.org from <<10.0.0.1|IP_ADDRESS>>, see example.org"
     )
+
+
+@pytest.fixture(scope="module")
+def filled_templates() -> list[str]:
+    """Those that the NER learned from, as they are, in capitals and in small letters."""
+    texts = [text.text for text in filled(read_templates(HERE / "templates"), Synthesizer(3, held_out=False), 1)]
+    return [text for one in texts for text in (one, one.upper(), one.lower())]
+
+
+def finds(rule: Rule, text: str) -> bool:
+    """Whether the rule's pattern finds something, whatever the text holds beside it."""
+    parts = (match.group(rule.group) for match in rule.pattern.finditer(text))
+    return any(part and (rule.check is None or rule.check(part)) for part in parts)
+
+
+@pytest.mark.parametrize("recognizer", build_recognizers("en"), ids=lambda recognizer: recognizer.name)
+def test_no_cue_hides_what_its_pattern_finds(recognizer: Any, filled_templates: list[str]) -> None:
+    for rule in getattr(recognizer, "_rules", ()):
+        for text in (text for text in filled_templates if finds(rule, text)):
+            assert recognizer._needs(text), f"{recognizer.name} is not tried on {text}"
+            assert not rule.needs or any(word in text.lower() for word in rule.needs), f"{rule.needs} miss {text}"
 
 
 # ---- hostile texts
