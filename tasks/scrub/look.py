@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -153,10 +154,12 @@ def _finder(policy: str) -> Any:
 
 
 def _start_worker(nlp_engine: str) -> None:
-    """A worker leaves Ctrl-C to its parent, and loads no more than what reads."""
+    """A worker leaves Ctrl-C to its parent, ends when that is killed, and loads no more than what reads."""
     import signal
+    import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     use_one_thread()
     if nlp_engine == "spacy":
         # Presidio loads transformers where it finds it, though spaCy alone reads: 2 s and 150 MB in each process
@@ -164,6 +167,13 @@ def _start_worker(nlp_engine: str) -> None:
         import presidio_analyzer  # noqa: F401
 
         del sys.modules["transformers"]
+
+
+def _end_with_parent() -> None:
+    """Else it waits for the next call of a process that is gone, for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def looked_at(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,15 +12,18 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import tasks.scrub.look
 from conf.load import load_pii_policy
 from conf.schema import Pii, PiiPolicy
+from conf.settings import PROJECT
 from tasks.errors import ModelError
 from tasks.scrub.cache import SpanCache
 from tasks.scrub.look import Spans, engine_digest, look_at, looked_at
 from tests.tasks.scrub.small import marked, pipeline, policy_of
+from tests.waiting import wait_for
 
 Chunks = list[tuple[int, list[str]]]
 
@@ -178,6 +183,30 @@ def test_a_process_in_which_spacy_reads_loads_no_transformers(
         runs = tasks.scrub.look._InProcesses(1, engine, stack)
         assert runs.submit(load_finder, ["a text"]).result() == []
         assert bool(runs.submit(has_transformers, ["a text"]).result()) == loaded
+
+
+def own_pid(_: Sequence[str]) -> Any:
+    """Runs in a process."""
+    return os.getpid()
+
+
+MANY = """
+import time
+from contextlib import ExitStack
+import tasks.scrub.look
+from tests.tasks.scrub.test_look import own_pid
+tasks.scrub.look._WORTH_PROCESSES = 1
+print(tasks.scrub.look._InProcesses(1, "spacy", ExitStack()).submit(own_pid, ["a text"]).result(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_process_ends_when_the_one_that_started_it_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", MANY], cwd=PROJECT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        reader = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    wait_for(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_no_process_is_started_for_a_few_texts(
