@@ -71,7 +71,7 @@ def _ask_and_move(model: str) -> Promoted | State[None]:
     if stands.state in ("rejected", "expired"):  # an end like any other, and no failure of which the team is to hear
         return Completed(message=f"{stands.state}: {stands.why}")
     log = get_run_logger()
-    log.info("decided; now the way back is rehearsed and every digest taken anew, which takes minutes on a CPU")
+    log.info("decided; now the way back is rehearsed and every digest taken anew, which may take minutes on a CPU")
     done = promotion.promote(entry.digest, load_policy, current)
     log.info("%s version %s is champion, instead of %s", done.model, done.version, done.previous or "none")
     tell_moved(done)
