@@ -260,17 +260,22 @@ def trainers(server: Platform) -> list[psutil.Process]:
 NO_SUCH_MODEL = {"model": "unheard-of", "approver": "first-approver", "reason": "wrong answers", "code": "000000"}
 
 
+def start_refused_rollback(server: Platform) -> str:
+    wait_for(lambda: not server.forks(), seconds=30)  # that of the test before, which may still send its log
+    return server.start("rollback/rollback", **NO_SUCH_MODEL)
+
+
 def test_a_refused_rollback_is_a_fork_that_ends_with_its_reason_and_without_a_traceback(server: Platform) -> None:
-    run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+    run = start_refused_rollback(server)
     wait_for(lambda: bool(server.forks()), seconds=60)
     state = server.wait_for_state(run, "Failed", "Completed", "Crashed")
     assert (state["name"], state["message"]) == ("Failed", "unheard-of: there is no previous champion to go back to")
-    wait_for(lambda: "Finished in state Failed" in server.log(run)[-1], seconds=30)
+    wait_for(lambda: "Finished in state Failed" in "".join(server.log(run)[-1:]), seconds=30)  # sent after the state
     assert not [line for line in server.log(run) if "Traceback" in line or "exception" in line]
 
 
 def test_a_fork_that_is_killed_is_noticed_at_once(server: Platform) -> None:
-    run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+    run = start_refused_rollback(server)
     wait_for(lambda: bool(server.forks()), seconds=60)
     for fork in server.forks():
         fork.kill()
@@ -282,7 +287,7 @@ def test_code_that_changed_since_the_worker_imported_it_is_not_forked(server: Pl
     before = module.stat()
     os.utime(module)
     try:
-        run = server.start("rollback/rollback", **NO_SUCH_MODEL)
+        run = start_refused_rollback(server)
         while (state := server.state(run)["name"]) not in ("Failed", "Completed", "Crashed"):
             forks += server.forks()
     finally:
